@@ -1,0 +1,70 @@
+"""A record as the layers above the log see it: decoded, with its place."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from carma.store.payload import Content, decode_content
+from carma.store.record import HEADER_BYTES, RecordKind
+from carma.store.scan import Intact
+
+__all__ = ["Draft", "Entry", "entry_of"]
+
+
+class Draft(NamedTuple):
+    """A record that waits for its number and its place.
+
+    fresh: the id was made for this record, so nothing else can know it.
+    time_ms: when its version was written, if that was earlier than now.
+    """
+
+    kind: RecordKind
+    id: bytes
+    version: int
+    payload: bytes
+    text_digest: bytes
+    content: Content | None
+    fresh: bool = False
+    time_ms: int | None = None
+
+
+class Entry(NamedTuple):
+    """A record that is in the log. length: of the whole record, in bytes."""
+
+    seq: int
+    kind: int
+    id: bytes
+    version: int
+    time_ms: int
+    segment: int
+    offset: int
+    length: int
+    text_digest: bytes
+    content: Content | None
+    fresh: bool = False
+    payload: bytes = b""
+
+    @property
+    def created_ms(self) -> int:
+        """When the fragment's first version was written, milliseconds since the epoch."""
+        if self.content is not None and self.content.created_ms is not None:
+            return self.content.created_ms
+        return self.time_ms
+
+    @property
+    def position(self) -> float:
+        """Order among the siblings; a fragment without a wish stands where it was written."""
+        if self.content is not None and self.content.position is not None:
+            return self.content.position
+        return float(self.seq)
+
+
+def entry_of(item: Intact) -> Entry:
+    """Decode a proven record."""
+    header, payload = item
+    content = decode_content(payload) if header.kind == RecordKind.FRAGMENT else None
+    return Entry(
+        header.seq, header.kind, header.id, header.version, header.time_ms, header.segment, header.offset,
+        HEADER_BYTES + header.length, header.text_digest, content, False,
+        payload if header.kind in (RecordKind.REWRITE, RecordKind.MEMORY, RecordKind.LEDGER) else b"",
+    )  # fmt: skip

@@ -1,0 +1,109 @@
+"""What a memory is: `memory.json`, which is repeated in the first record of every segment.
+
+The file is small and is read by people; its digest shows damage. If it is lost or damaged, the newest MEMORY record of
+the segments restores it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from blake3 import blake3
+
+from carma.errors import FormatTooNew
+from carma.ports.disk import Disk
+from carma.store.payload import pack_map, unpack_map
+
+__all__ = ["MEMORY_FORMAT", "Identity", "read_identity", "write_identity"]
+
+MEMORY_FORMAT = 1
+_FILE = "memory.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Format, store id, time of creation and the embedder that filled the memory.
+
+    embedder: a fingerprint as a mapping (name, dimension, digest), None until the first one is known.
+    revision: grows with each change, so that the newest of several copies is known.
+    """
+
+    id: str
+    created: float
+    format: int = MEMORY_FORMAT
+    revision: int = 1
+    embedder: Mapping[str, Any] | None = None
+    policies: Mapping[str, Any] = field(default_factory=dict)
+
+    def payload(self) -> bytes:
+        """Payload of a MEMORY record."""
+        return pack_map(asdict(self))
+
+    @classmethod
+    def from_payload(cls, payload: bytes) -> Identity:
+        """The identity in a MEMORY record. Raises FormatTooNew."""
+        return cls.from_dict(unpack_map(payload))
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Identity:
+        """Raises FormatTooNew, KeyError, TypeError."""
+        if value["format"] > MEMORY_FORMAT:
+            raise FormatTooNew(
+                f"This memory has format {value['format']}; this CARMA reads up to {MEMORY_FORMAT}."
+            )
+        return cls(
+            id=value["id"],
+            created=value["created"],
+            format=value["format"],
+            revision=value["revision"],
+            embedder=value["embedder"],
+            policies=value["policies"],
+        )
+
+    def with_embedder(self, fingerprint: Mapping[str, Any]) -> Identity:
+        """The same memory, filled by another embedder."""
+        return replace(self, embedder=dict(fingerprint), revision=self.revision + 1)
+
+
+def _digest(value: Mapping[str, Any]) -> str:
+    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return blake3(canonical.encode()).hexdigest()
+
+
+def read_identity(disk: Disk, folder: str) -> Identity | None:
+    """The identity in `memory.json`; None if the file is missing or damaged. Raises FormatTooNew."""
+    size = disk.size(f"{folder}/{_FILE}")
+    if size is None:
+        return None
+    file = disk.open(f"{folder}/{_FILE}")
+    try:
+        data = file.pread(size, 0)
+    finally:
+        file.close()
+    try:
+        value = json.loads(data)
+        digest = value.pop("digest")
+        whole = digest == _digest(value)
+        # A newer format may digest in another way: its number is believed, because believing it changes nothing.
+        return Identity.from_dict(value) if whole or value["format"] > MEMORY_FORMAT else None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def write_identity(disk: Disk, folder: str, identity: Identity) -> None:
+    """Replace `memory.json`, atomically and durably."""
+    value = asdict(identity)
+    data = json.dumps(value | {"digest": _digest(value)}, indent=2, sort_keys=True).encode() + b"\n"
+    temporary = f"{folder}/{_FILE}.new"
+    file = disk.open(temporary, write=True, create=True)
+    try:
+        file.truncate(0)
+        file.pwrite(data, 0)
+        file.sync()
+    finally:
+        file.close()
+    disk.rename(temporary, f"{folder}/{_FILE}")
+    disk.sync_dir(folder)

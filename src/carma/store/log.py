@@ -1,0 +1,166 @@
+"""The log: appending batches of records to the tail and its mirror, and following what others appended.
+
+The tail is the last log segment. Its two copies are written and synced side by side; a batch is acknowledged when both
+are durable. A log segment ends with a footer when it is sealed. Segment n + 1 exists only when n will never grow again,
+so a follower needs two looks (length of n, existence of n + 1) to know that it has seen everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from typing import NamedTuple
+
+from carma.errors import DurabilityError, StorageError
+from carma.ports.disk import File
+from carma.store.payload import pack_map
+from carma.store.record import HEADER_BYTES, NO_ID, RecordKind, encode_header
+from carma.store.scan import Damaged, Intact, merge_copies
+from carma.store.segments import COPIES, Segments, is_log
+
+__all__ = ["Cursor", "FellBehind", "Tail", "follow_log"]
+
+
+class Cursor(NamedTuple):
+    """A place in the log: everything before it has been seen."""
+
+    segment: int
+    offset: int
+
+
+class FellBehind(Exception):
+    """The log segment at the cursor was compacted away: what it said must be read from the registry."""
+
+
+class Tail:
+    """The tail segment and its mirror, open for appending. Only who holds the turn may use it.
+
+    memory: makes the payload of the MEMORY record that begins a segment.
+    pool: runs the mirror's write and sync beside the first copy's; None runs them one after the other.
+    """
+
+    def __init__(
+        self, segments: Segments, number: int, end: int, memory: Callable[[], bytes], pool: Executor | None
+    ) -> None:
+        self.number = number
+        self.end = end
+        self.poisoned = False
+        self._segments = segments
+        self._memory = memory
+        self._pool = pool
+        self._files: tuple[File, File] | None = None
+
+    def reserve(self) -> int:
+        """Offset at which the next batch's first record will stand."""
+        if self.end == 0:
+            return HEADER_BYTES + len(self._memory())
+        return self.end
+
+    def append(self, data: bytes, time_ms: int) -> None:
+        """Append whole records, durably in both copies. Raises StorageError; then nothing was acknowledged."""
+        assert not self.poisoned, "a poisoned tail is never written again"
+        begins = self.end == 0
+        if begins:
+            data = self._begin(time_ms) + data
+        files = self._open()
+        try:
+            self._both(lambda file: file.pwrite(data, self.end), files)
+        except StorageError:
+            self._cut(files)
+            raise
+        try:
+            self._both(File.sync, files)
+            if begins:
+                for copy in COPIES:
+                    self._segments.disk.sync_dir(f"{self._segments.folder}/{copy}")
+        except StorageError as error:
+            # After a failed sync the kernel may have dropped the dirty pages and call the next sync a success.
+            self.poisoned = True
+            raise DurabilityError(f"The write may or may not exist: {error.message}") from error
+        self.end += len(data)
+
+    def seal(self, time_ms: int) -> None:
+        """Write the footer: this segment will never grow again."""
+        if self.end == 0:
+            return
+        payload = pack_map({"bytes": self.end})
+        header = encode_header(
+            RecordKind.FOOTER, 0, 0, time_ms, NO_ID, self.number, self.end, payload
+        )
+        self.append(header + payload, time_ms)
+
+    def close(self) -> None:
+        """Close the files."""
+        if self._files is not None:
+            for file in self._files:
+                file.close()
+            self._files = None
+
+    def _begin(self, time_ms: int) -> bytes:
+        payload = self._memory()
+        return encode_header(RecordKind.MEMORY, 0, 0, time_ms, NO_ID, self.number, 0, payload) + payload
+
+    def _open(self) -> tuple[File, File]:
+        if self._files is None:
+            disk = self._segments.disk
+            first, second = (
+                disk.open(self._segments.path(copy, self.number), write=True, create=True) for copy in COPIES
+            )
+            self._files = (first, second)
+        return self._files
+
+    def _both(self, act: Callable[[File], None], files: tuple[File, File]) -> None:
+        """Do it to both copies, at once where there is a pool; raise the first error after both have ended."""
+        if self._pool is None:
+            for file in files:
+                act(file)
+            return
+        mirrored = self._pool.submit(act, files[1])
+        try:
+            act(files[0])
+        finally:
+            error = mirrored.exception()
+        if error is not None:
+            raise error
+
+    def _cut(self, files: tuple[File, File]) -> None:
+        """Take back a batch that was written in part."""
+        for file in files:
+            try:
+                if file.size() > self.end:
+                    file.truncate(self.end)
+            except StorageError:
+                # Recovery at the next open sees a torn end and quarantines it.
+                self.poisoned = True
+
+
+def follow_log(segments: Segments, cursor: Cursor) -> Iterator[tuple[Intact | None, Cursor]]:
+    """What was appended after `cursor`: proven records, each with the cursor behind it.
+
+    A record that is damaged in one copy is taken from the other. One that is damaged in both is passed as None if
+    something follows it; at the end of the log it may be a write in progress, and following stops before it.
+    Raises FellBehind if the log went on without us and our place in it is gone.
+    """
+    number, offset = cursor
+    while True:
+        size = segments.size(number)
+        if size < offset or (size == 0 and _goes_on_after(segments, number)):
+            raise FellBehind
+        sealed, damage = False, None
+        for item in merge_copies(*segments.both(number, offset), number, offset):
+            if isinstance(item, Damaged):
+                damage = item
+                continue
+            if damage is not None:
+                yield None, Cursor(number, damage.offset + damage.length)
+                damage = None
+            sealed = item.header.kind == RecordKind.FOOTER
+            yield item, Cursor(number, item.header.end)
+        if not sealed and not segments.exists(number + 1):
+            return
+        number, offset = number + 1, 0
+        yield None, Cursor(number, 0)
+
+
+def _goes_on_after(segments: Segments, number: int) -> bool:
+    return any(is_log(other) and other > number for other in segments.numbers())

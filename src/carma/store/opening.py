@@ -1,0 +1,187 @@
+"""Opening a memory: who it is, what a crash left behind, and a registry that can be trusted.
+
+A process that may write takes the turn once, makes tail and mirror equal again, and brings the registry up to date. A
+process that may not write touches nothing: it reads the registry as it is, or builds one in its own memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from carma.config import Settings
+from carma.errors import CarmaError, MemoryNotFound, NotAMemory
+from carma.ports.clock import Clock, Entropy
+from carma.ports.disk import Disk
+from carma.store.catchup import catch_up, fill
+from carma.store.follow import known_last_seq
+from carma.store.identity import Identity, read_identity, write_identity
+from carma.store.log import Cursor
+from carma.store.record import RecordDamaged, RecordKind
+from carma.store.recovery import Recovered, recover_segment
+from carma.store.registry import Registry, RegistryDamaged, next_name, registry_names
+from carma.store.scan import Intact, merge_copies
+from carma.store.segments import COPIES, Segments, is_log
+from carma.store.turn import Turn
+
+__all__ = ["Opened", "open_parts"]
+
+_OURS = {"memory.json", "memory.json.new", "segments", "mirror", "parity", "quarantine", "reserve", "index", "turn"}
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The parts of an open store."""
+
+    identity: Identity
+    segments: Segments
+    registry: Registry
+    turn: Turn | None
+    cursor: Cursor
+    last_seq: int
+    reopen: Callable[[Registry], Registry]
+    recovered: tuple[Recovered, ...]
+
+
+def open_parts(
+    disk: Disk, folder: str, settings: Settings, clock: Clock, entropy: Entropy, *, create: bool, read_only: bool
+) -> Opened:
+    """Open or create the memory in `folder`.
+
+    Raises MemoryNotFound, NotAMemory, FormatTooNew, MemoryBusy, StorageError.
+    """
+    segments = Segments(disk, folder)
+    identity = _identify(disk, folder, segments, clock, entropy, create and not read_only)
+    if read_only or not disk.writable(folder):
+        return _open_read_only(disk, folder, segments, identity)
+    for name in (*COPIES, "index"):
+        disk.mkdir(f"{folder}/{name}")
+    turn = Turn(disk, folder, clock, settings.turn_wait_ms)
+    try:
+        with turn.held():
+            if read_identity(disk, folder) is None:
+                write_identity(disk, folder, identity)
+            registry = _usable(disk, folder)
+            first = registry.cursor().segment if registry is not None else 0
+            recovered = tuple(
+                recover_segment(segments, number)
+                for number in segments.numbers()
+                if is_log(number) and number >= first
+            )
+            registry = _brought_up(disk, folder, segments, registry)
+            cursor, last = registry.cursor(), known_last_seq(registry)
+    except BaseException:
+        turn.close()
+        raise
+
+    def reopen(damaged: Registry) -> Registry:
+        with turn.held():
+            damaged.close()
+            other = _usable(disk, folder, but=damaged.path)
+            return _brought_up(disk, folder, segments, other)
+
+    told = tuple(r for r in recovered if r.mended or r.torn_bytes or r.damaged)
+    return Opened(identity, segments, registry, turn, cursor, last, reopen, told)
+
+
+def _identify(
+    disk: Disk, folder: str, segments: Segments, clock: Clock, entropy: Entropy, create: bool
+) -> Identity:
+    """Who the memory in `folder` is: from memory.json, else from the segments, else new."""
+    identity = read_identity(disk, folder) if disk.is_dir(folder) else None
+    if identity is not None:
+        return identity
+    found = _identity_in_segments(segments)
+    if found is not None:
+        return found
+    names = [name for name in disk.listdir(folder) if not name.startswith(".")]
+    if set(names) - _OURS:
+        raise NotAMemory(f"{folder} is not empty and is not a memory.")
+    if not create:
+        raise MemoryNotFound(f"There is no memory at {folder}.")
+    disk.mkdir(folder)
+    identity = Identity(id=entropy.bytes(16).hex(), created=clock.now())
+    write_identity(disk, folder, identity)
+    return identity
+
+
+def _identity_in_segments(segments: Segments) -> Identity | None:
+    """The newest identity that a MEMORY record holds. Raises FormatTooNew."""
+    newest: Identity | None = None
+    for number in segments.numbers():
+        for item in merge_copies(*segments.both(number), number):
+            if isinstance(item, Intact) and item.header.kind == RecordKind.MEMORY:
+                identity = Identity.from_payload(item.payload)
+                if newest is None or identity.revision >= newest.revision:
+                    newest = identity
+    return newest
+
+
+def _open_read_only(disk: Disk, folder: str, segments: Segments, identity: Identity) -> Opened:
+    """Touch nothing: the registry as it lies there if it has seen all of the log, else one in our own memory."""
+    registry = None
+    names = registry_names(disk, f"{folder}/index")
+    path = disk.real_path(f"{folder}/index/{names[0]}") if names else None
+    if path is not None and not disk.size(f"{path}-wal"):
+        try:
+            registry = Registry.open(path, frozen=True)
+            if registry.behind(segments):
+                registry.close()
+                registry = None
+        except RegistryDamaged:
+            registry = None
+    registry = registry or _built(None, segments)
+
+    def reopen(damaged: Registry) -> Registry:
+        damaged.close()
+        return _built(None, segments)
+
+    cursor, last = registry.cursor(), known_last_seq(registry)
+    return Opened(identity, segments, registry, None, cursor, last, reopen, ())
+
+
+def _usable(disk: Disk, folder: str, but: str | None = None) -> Registry | None:
+    """The newest registry that opens and fits to the log; None if there is none."""
+    for name in registry_names(disk, f"{folder}/index"):
+        path = disk.real_path(f"{folder}/index/{name}")
+        if path is None or path == but:
+            continue
+        try:
+            registry = Registry.open(path)
+        except RegistryDamaged:
+            continue
+        try:
+            if registry.fits(Segments(disk, folder)):
+                return registry
+        except (RegistryDamaged, RecordDamaged, CarmaError):
+            pass
+        registry.close()
+    return None
+
+
+def _brought_up(disk: Disk, folder: str, segments: Segments, registry: Registry | None) -> Registry:
+    """A registry that has seen the whole log: the given one, or a new one."""
+    if registry is not None:
+        try:
+            catch_up(registry, segments)
+            return registry
+        except RegistryDamaged:
+            registry.close()
+    names = registry_names(disk, f"{folder}/index")
+    disk.mkdir(f"{folder}/index")
+    fresh = _built(disk.real_path(f"{folder}/index/{next_name(names)}"), segments)
+    for name in names:
+        for suffix in ("", "-wal", "-shm"):
+            disk.unlink(f"{folder}/index/{name}{suffix}")
+    return fresh
+
+
+def _built(path: str | None, segments: Segments) -> Registry:
+    """A new registry, filled from the segments."""
+    registry = Registry.create(path)
+    try:
+        fill(registry, segments)
+    except BaseException:
+        registry.close()
+        raise
+    return registry

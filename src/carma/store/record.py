@@ -1,0 +1,154 @@
+"""The record: the unit of writing, of damage and of proof.
+
+A record is a header of 116 bytes and a payload. The header has its own checksum, so that a damaged payload still has a
+name (which fragment, which version, which write), and it names its own segment and offset, so that a write that landed
+elsewhere is noticed. The payload is proven by its BLAKE3 digest; the text in it once more by its own, so that a rung
+that rebuilds only the text can prove it. A text that contains the bytes of a record cannot pass for one: its segment
+and offset do not fit.
+
+Rejected: one digest over header and payload (a damaged payload would lose its name), variable-length headers
+(resynchronising would need to trust a damaged length).
+
+Layout, little-endian (docs/FORMAT.md):
+
+    magic 4 | format 1 | kind 1 | flags 2 | payload length 4 | version 4 | seq 8 | time 8 | id 16 | segment 4 | offset 8
+    | payload digest 32 | text digest 16 | header checksum 8 (XXH3-64 of the 108 bytes before it)
+"""
+
+from __future__ import annotations
+
+import struct
+from enum import IntEnum
+from typing import NamedTuple
+
+from blake3 import blake3
+from xxhash import xxh3_64_intdigest
+
+__all__ = [
+    "FORMAT",
+    "HEADER_BYTES",
+    "MAGIC",
+    "NO_DIGEST",
+    "NO_ID",
+    "Header",
+    "RecordDamaged",
+    "RecordKind",
+    "check_payload",
+    "encode_header",
+    "parse_header",
+    "text_digest",
+]
+
+MAGIC = b"\xc4RM\x1e"
+FORMAT = 1
+NO_ID = bytes(16)
+NO_DIGEST = bytes(16)
+
+_BODY = struct.Struct("<4sBBHIIQQ16sIQ32s16s")
+_CHECKSUM = struct.Struct("<Q")
+_BODY_BYTES = _BODY.size
+HEADER_BYTES = _BODY_BYTES + _CHECKSUM.size
+
+
+class RecordKind(IntEnum):
+    """What a record says."""
+
+    MEMORY = 1
+    """The memory's identity and policies (a copy of memory.json); the first record of each segment."""
+    FRAGMENT = 2
+    """One version of a fragment."""
+    TOMBSTONE = 3
+    """The end of a fragment."""
+    FOOTER = 4
+    """The last record of a sealed segment: how many records, of how many bytes."""
+    REWRITE = 5
+    """A compaction took place: inputs, outputs, and the writes that were dropped on purpose."""
+    LEDGER = 6
+    """Findings, blanks, repairs and cycles (the damage ledger)."""
+
+
+class Header(NamedTuple):
+    """A parsed record header. `length` is that of the payload, `time_ms` milliseconds since the epoch."""
+
+    kind: int
+    flags: int
+    length: int
+    version: int
+    seq: int
+    time_ms: int
+    id: bytes
+    segment: int
+    offset: int
+    payload_digest: bytes
+    text_digest: bytes
+    checksum: int
+
+    @property
+    def end(self) -> int:
+        """Offset of the byte past the record."""
+        return self.offset + HEADER_BYTES + self.length
+
+
+class RecordDamaged(Exception):
+    """The bytes at a place are not the record that should be there.
+
+    reason: one of "bad header", "bad digest", "truncated", "misdirected", "missing file".
+    """
+
+    def __init__(self, reason: str, segment: int, offset: int) -> None:
+        super().__init__(f"{reason} in segment {segment} at {offset}")
+        self.reason = reason
+        self.segment = segment
+        self.offset = offset
+
+
+def text_digest(text: str) -> bytes:
+    """First 128 bits of BLAKE3 over the text in UTF-8."""
+    return blake3(text.encode()).digest(16)
+
+
+def encode_header(
+    kind: int,
+    version: int,
+    seq: int,
+    time_ms: int,
+    id: bytes,
+    segment: int,
+    offset: int,
+    payload: bytes,
+    digest: bytes = NO_DIGEST,
+    flags: int = 0,
+) -> bytes:
+    """The 116 header bytes of a record whose payload is `payload` and whose text has `digest`."""
+    body = _BODY.pack(
+        MAGIC, FORMAT, kind, flags, len(payload), version, seq, time_ms, id, segment, offset,
+        blake3(payload).digest(), digest,
+    )  # fmt: skip
+    return body + _CHECKSUM.pack(xxh3_64_intdigest(body))
+
+
+def parse_header(data: bytes | memoryview, at: int, segment: int, offset: int) -> Header:
+    """The header at `data[at:]`, which should be the one written at `offset` of `segment`.
+
+    Raises RecordDamaged: "truncated" (too few bytes), "bad header" (magic, format or checksum), "misdirected".
+    """
+    body = bytes(data[at : at + _BODY_BYTES])
+    if len(data) - at < HEADER_BYTES:
+        raise RecordDamaged("truncated", segment, offset)
+    (checksum,) = _CHECKSUM.unpack_from(data, at + _BODY_BYTES)
+    if body[:4] != MAGIC or xxh3_64_intdigest(body) != checksum:
+        raise RecordDamaged("bad header", segment, offset)
+    (_, fmt, kind, flags, length, version, seq, time_ms, id, seg, off, pdigest, tdigest) = _BODY.unpack(body)
+    if fmt != FORMAT:
+        raise RecordDamaged("bad header", segment, offset)
+    if seg != segment or off != offset:
+        raise RecordDamaged("misdirected", segment, offset)
+    return Header(kind, flags, length, version, seq, time_ms, id, seg, off, pdigest, tdigest, checksum)
+
+
+def check_payload(header: Header, payload: bytes | memoryview) -> None:
+    """Raise RecordDamaged unless `payload` is what the header promises."""
+    if len(payload) != header.length:
+        raise RecordDamaged("truncated", header.segment, header.offset)
+    if blake3(payload).digest() != header.payload_digest:
+        raise RecordDamaged("bad digest", header.segment, header.offset)

@@ -1,0 +1,79 @@
+"""The registry's tables.
+
+`fragments` has one row for every version that the segments hold; `live` marks the newest one of a fragment that was not
+deleted. `words` is contentless: the texts stay in the segments, where they are proven on every read. Metadata is
+flattened (`a.b`, one row per list element), so that a filter is an index look-up. Rows of `metadata` that belong to a
+dead version are swept at rest; every query joins them with what is live.
+"""
+
+from __future__ import annotations
+
+__all__ = ["SCHEMA", "SCHEMA_VERSION"]
+
+SCHEMA_VERSION = 1
+
+SCHEMA = """
+CREATE TABLE state(
+    key TEXT PRIMARY KEY,
+    value
+) WITHOUT ROWID;
+
+CREATE TABLE fragments(
+    seq INTEGER PRIMARY KEY,
+    id BLOB NOT NULL,
+    version INTEGER NOT NULL,
+    live INTEGER NOT NULL,
+    parent BLOB,
+    position REAL NOT NULL,
+    kind TEXT NOT NULL,
+    user TEXT,
+    agent TEXT,
+    session TEXT,
+    created INTEGER NOT NULL,
+    updated INTEGER NOT NULL,
+    expires REAL,
+    segment INTEGER NOT NULL,
+    offset INTEGER NOT NULL,
+    length INTEGER NOT NULL,
+    text_digest BLOB NOT NULL,
+    source TEXT
+);
+CREATE INDEX fragments_id ON fragments(id, version);
+CREATE INDEX fragments_parent ON fragments(parent, position, seq) WHERE live;
+CREATE INDEX fragments_text ON fragments(text_digest) WHERE live;
+CREATE INDEX fragments_source ON fragments(source) WHERE live AND source IS NOT NULL;
+CREATE INDEX fragments_expires ON fragments(expires) WHERE live AND expires IS NOT NULL;
+
+CREATE TABLE metadata(
+    key TEXT NOT NULL,
+    value,
+    seq INTEGER NOT NULL,
+    PRIMARY KEY(key, value, seq)
+) WITHOUT ROWID;
+
+CREATE TABLE other(
+    seq INTEGER PRIMARY KEY,
+    kind INTEGER NOT NULL,
+    segment INTEGER NOT NULL,
+    offset INTEGER NOT NULL,
+    length INTEGER NOT NULL
+);
+
+CREATE TABLE rewritten(
+    segment INTEGER PRIMARY KEY,
+    replaced_ms INTEGER NOT NULL
+);
+
+CREATE TABLE dropped(
+    first INTEGER PRIMARY KEY,
+    last INTEGER NOT NULL
+);
+
+CREATE VIRTUAL TABLE words USING fts5(
+    text,
+    content='',
+    contentless_delete=1,
+    tokenize='porter unicode61 remove_diacritics 2'
+);
+CREATE VIRTUAL TABLE vocabulary USING fts5vocab(words, 'row');
+"""

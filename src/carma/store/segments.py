@@ -1,0 +1,130 @@
+"""The files that hold records: where they are, and reading one record back, proven.
+
+Two families of segments lie in the same folder. Log segments (`000042.seg`) are appended to, one after the other, and
+their order is the order of writing. Rewritten segments (`c000007.seg`) are made whole by a compaction and never
+appended to; a REWRITE record in the log announces them. Numbers of rewritten segments carry the top bit, so that one
+32-bit number in a record header names either.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Literal
+
+from carma.errors import CarmaError
+from carma.ports.disk import Disk, File
+from carma.store.record import HEADER_BYTES, RecordDamaged
+from carma.store.scan import Intact, record_at
+
+__all__ = ["COPIES", "REWRITTEN", "Copy", "Segments", "is_log"]
+
+Copy = Literal["segments", "mirror"]
+COPIES: tuple[Copy, Copy] = ("segments", "mirror")
+REWRITTEN = 1 << 31
+"""Set in the number of a rewritten segment."""
+
+_NAME = re.compile(r"^(c?)(\d{6,10})\.seg$")
+_OPEN_FILES = 128
+
+
+def is_log(number: int) -> bool:
+    """Whether the number is that of a log segment."""
+    return number < REWRITTEN
+
+
+class Segments:
+    """The segment files of one memory and their mirrors."""
+
+    def __init__(self, disk: Disk, folder: str) -> None:
+        self.disk = disk
+        self.folder = folder
+        self._files: OrderedDict[tuple[Copy, int], File] = OrderedDict()
+
+    def path(self, copy: Copy, number: int) -> str:
+        """Path of one copy of a segment."""
+        name = f"{number:06d}" if is_log(number) else f"c{number - REWRITTEN:06d}"
+        return f"{self.folder}/{copy}/{name}.seg"
+
+    def numbers(self, copy: Copy | None = None) -> list[int]:
+        """Numbers of the segments that exist (in one copy or in any), ascending; log segments come first."""
+        found = set()
+        for place in COPIES if copy is None else (copy,):
+            for name in self.disk.listdir(f"{self.folder}/{place}"):
+                match = _NAME.match(name)
+                if match:
+                    found.add(int(match[2]) + (REWRITTEN if match[1] else 0))
+        return sorted(found)
+
+    def exists(self, number: int) -> bool:
+        """Whether any copy of the segment exists."""
+        return any(self.disk.size(self.path(copy, number)) is not None for copy in COPIES)
+
+    def size(self, number: int) -> int:
+        """Length of the longer copy; 0 if there is none."""
+        return max(self.disk.size(self.path(copy, number)) or 0 for copy in COPIES)
+
+    def read_all(self, copy: Copy, number: int, start: int = 0) -> bytes | None:
+        """The bytes of one copy from `start` on; None if the copy is missing or cannot be read."""
+        try:
+            file = self._file(copy, number)
+            return file.pread(max(file.size() - start, 0), start)
+        except (FileNotFoundError, CarmaError):
+            return None
+
+    def both(self, number: int, start: int = 0) -> tuple[bytes, Callable[[], bytes], int]:
+        """Both copies from `start` on, as `merge_copies` takes them: one read now, the other when asked, the length."""
+        first = self.read_all("segments", number, start) or b""
+        length = max(self.size(number) - start, 0)
+        return first, lambda: self.read_all("mirror", number, start) or b"", length
+
+    def read(self, segment: int, offset: int, length: int) -> Intact:
+        """The proven record at a place, from the mirror if the first copy is damaged.
+
+        length: of the whole record, header and payload. Raises RecordDamaged if neither copy has it.
+        """
+        first: RecordDamaged | None = None
+        for copy in COPIES:
+            try:
+                return self.read_copy(copy, segment, offset, length)
+            except RecordDamaged as damage:
+                first = first or damage
+        assert first is not None
+        raise first
+
+    def read_copy(self, copy: Copy, segment: int, offset: int, length: int) -> Intact:
+        """The proven record at a place of one copy. Raises RecordDamaged."""
+        try:
+            data = self._file(copy, segment).pread(length, offset)
+        except FileNotFoundError:
+            raise RecordDamaged("missing file", segment, offset) from None
+        except CarmaError:
+            raise RecordDamaged("unreadable", segment, offset) from None
+        found = record_at(data, 0, segment, offset)
+        if HEADER_BYTES + found.header.length != length:
+            raise RecordDamaged("misdirected", segment, offset)
+        return found
+
+    def forget(self, number: int) -> None:
+        """Close the handles of a segment (its file was removed or replaced)."""
+        for copy in COPIES:
+            self._files.pop((copy, number), None)
+
+    def close(self) -> None:
+        """Close every handle."""
+        self._files.clear()
+
+    def _file(self, copy: Copy, number: int) -> File:
+        """An open file. Evicted handles are not closed here but by their last user, who may be another thread."""
+        key = (copy, number)
+        file = self._files.get(key)
+        if file is None:
+            file = self.disk.open(self.path(copy, number))
+            self._files[key] = file
+            while len(self._files) > _OPEN_FILES:
+                try:
+                    self._files.popitem(last=False)
+                except KeyError:
+                    break
+        return file
