@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -13,7 +14,10 @@ from carma.store.log import Cursor
 from carma.store.payload import unpack_map
 from carma.store.record import RecordKind
 
-__all__ = ["apply_entries", "apply_read_cursor", "flatten", "insert_live", "write_cursor"]
+__all__ = ["MOVE", "apply_entries", "apply_read_cursor", "flatten", "insert_live", "write_cursor"]
+
+MOVE = struct.Struct("<QIIQ")
+"""One move in a REWRITE record: seq, segment, length, offset."""
 
 _INSERT = (
     "INSERT INTO fragments VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) "
@@ -72,19 +76,33 @@ def insert_dead(db: apsw.Connection, entries: Iterable[Entry]) -> None:
     db.executemany(_INSERT, (_row(entry, 0) for entry in entries))
 
 
-def insert_other(db: apsw.Connection, entry: Entry) -> None:
-    """Note a record that is neither a fragment nor a tombstone."""
+def insert_other(db: apsw.Connection, entry: Entry, moved: bool = True) -> None:
+    """Note a record that is neither a fragment nor a tombstone.
+
+    moved: a REWRITE record also moves the rows it speaks of; not when rows come from where the records were found.
+    """
     if entry.seq:
         db.execute(
             "INSERT OR REPLACE INTO other VALUES(?,?,?,?,?)",
             (entry.seq, entry.kind, entry.segment, entry.offset, entry.length),
         )
     if entry.kind == RecordKind.REWRITE:
-        note = unpack_map(entry.payload)
-        db.executemany(
-            "INSERT OR IGNORE INTO rewritten VALUES(?, ?)", [(n, entry.time_ms) for n in note["inputs"]]
-        )
-        db.executemany("INSERT OR REPLACE INTO dropped VALUES(?, ?)", note["dropped"])
+        _apply_rewrite(db, entry, moved)
+
+
+def _apply_rewrite(db: apsw.Connection, entry: Entry, moved: bool) -> None:
+    """Point moved records at their new place and forget those that were left behind on purpose."""
+    note = unpack_map(entry.payload)
+    moves = [(segment, offset, length, seq) for seq, segment, length, offset in MOVE.iter_unpack(note["moves"])]
+    for number in note["inputs"]:
+        db.execute("INSERT OR REPLACE INTO rewritten VALUES(?,?,?)", (number, entry.time_ms, note["output"]))
+        if not moved:
+            continue
+        place = f"UPDATE fragments SET segment=?, offset=?, length=? WHERE seq=? AND segment={int(number)}"
+        db.executemany(place, moves)
+        db.executemany(place.replace("fragments", "other", 1), moves)
+        db.execute("DELETE FROM fragments WHERE segment=?", (number,))
+    db.executemany("INSERT OR REPLACE INTO dropped VALUES(?, ?)", note["dropped"])
 
 
 def _apply_one(db: apsw.Connection, entry: Entry) -> None:

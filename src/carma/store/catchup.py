@@ -58,7 +58,7 @@ def fill(registry: Registry, segments: Segments) -> None:
                 continue
             header = item.header
             if header.kind not in _FRAGMENTS:
-                insert_other(db, entry_of(item))
+                insert_other(db, entry_of(item), moved=False)
             elif header.seq not in seen:
                 seen.add(header.seq)
                 entry = entry_of(item)
@@ -76,7 +76,8 @@ def fill(registry: Registry, segments: Segments) -> None:
 
 
 def _everything(segments: Segments) -> Iterator[Intact | Damaged]:
-    for number in segments.numbers():
+    """Rewritten segments first, the newest before the others: where a record stands twice, the later place counts."""
+    for number in reversed(segments.numbers()):
         yield from merge_copies(*segments.both(number), number)
 
 

@@ -240,6 +240,12 @@ class Registry:
             apply_entries(db, entries, end)
             return True
 
+    def scrub(self) -> None:
+        """Write the file anew without what was deleted from it, and empty its write-ahead log."""
+        with self._write_lock, self._guarded():
+            self._writer.execute("VACUUM")
+            self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
     @contextmanager
     def _guarded(self) -> Iterator[None]:
         try:

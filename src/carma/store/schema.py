@@ -61,7 +61,8 @@ CREATE TABLE other(
 
 CREATE TABLE rewritten(
     segment INTEGER PRIMARY KEY,
-    replaced_ms INTEGER NOT NULL
+    replaced_ms INTEGER NOT NULL,
+    output INTEGER NOT NULL
 );
 
 CREATE TABLE dropped(

@@ -2,7 +2,7 @@
 
 Two families of segments lie in the same folder. Log segments (`000042.seg`) are appended to, one after the other, and
 their order is the order of writing. Rewritten segments (`c000007.seg`) are made whole by a compaction and never
-appended to; a REWRITE record in the log announces them. Numbers of rewritten segments carry the top bit, so that one
+appended to; a REWRITE record in the log announces them. Numbers of rewritten segments carry bit 30, so that one
 32-bit number in a record header names either.
 """
 
@@ -22,7 +22,7 @@ __all__ = ["COPIES", "REWRITTEN", "Copy", "Segments", "is_log"]
 
 Copy = Literal["segments", "mirror"]
 COPIES: tuple[Copy, Copy] = ("segments", "mirror")
-REWRITTEN = 1 << 31
+REWRITTEN = 1 << 30
 """Set in the number of a rewritten segment."""
 
 _NAME = re.compile(r"^(c?)(\d{6,10})\.seg$")

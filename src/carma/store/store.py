@@ -8,8 +8,9 @@ nothing of meaning: it hands every entry, its own or another process's, to one l
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 from carma.config import Settings
 from carma.errors import CarmaError, MemoryClosed, ReadOnlyMemory
@@ -21,7 +22,7 @@ from carma.store.follow import Follower, Listener
 from carma.store.identity import Identity, write_identity
 from carma.store.log import Cursor, Tail
 from carma.store.opening import Opened, open_parts
-from carma.store.record import HEADER_BYTES, RecordDamaged, RecordKind, encode_header
+from carma.store.record import HEADER_BYTES, NO_DIGEST, NO_ID, RecordDamaged, RecordKind, encode_header
 from carma.store.registry import Registry
 from carma.store.scan import Intact
 from carma.store.segments import Segments
@@ -161,9 +162,26 @@ class Store:
         return self._committer.submit(prepare)
 
     def append(self, kind: RecordKind, payload: bytes) -> Entry:
-        """Write one record that is no fragment (REWRITE, LEDGER, MEMORY)."""
-        draft = Draft(kind, bytes(16), 0, payload, bytes(16), None)
+        """Write one record that is no fragment (LEDGER, MEMORY)."""
+        draft = Draft(kind, NO_ID, 0, payload, NO_DIGEST, None)
         return self.commit(lambda view: [draft])[0]
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Within the block no other thread and no other process writes. Not reentrant.
+
+        Raises ReadOnlyMemory, MemoryBusy.
+        """
+        self.check_open()
+        if self.turn is None:
+            raise ReadOnlyMemory("This memory was opened read-only.")
+        with self._committer.quiet(), self.turn.held():
+            self._follower.refresh()
+            yield
+
+    def append_alone(self, kind: RecordKind, payload: bytes) -> Entry:
+        """Write one record that is no fragment, inside `alone`."""
+        return self._append([Draft(kind, NO_ID, 0, payload, NO_DIGEST, None)])[0]
 
     def set_identity(self, identity: Identity) -> None:
         """Change what the memory is, in `memory.json` and in the log."""
@@ -200,7 +218,7 @@ class Store:
             chunk, data, at = self._encode(drafts, at, tail)
             try:
                 with self._follower.appending():
-                    tail.append(data, self._now_ms())
+                    tail.append(data, self.now_ms())
                     end = Cursor(tail.number, tail.end)
             finally:
                 if tail.poisoned:
@@ -216,7 +234,7 @@ class Store:
         parts: list[bytes] = []
         entries: list[Entry] = []
         offset, seq = tail.reserve(), self._follower.last_seq
-        first, now = offset, self._now_ms()
+        first, now = offset, self.now_ms()
         while at < len(drafts) and (offset - first < self.settings.batch_bytes or not entries):
             draft = drafts[at]
             seq += 1
@@ -252,7 +270,7 @@ class Store:
     def _next_tail(self, tail: Tail) -> Tail:
         if tail.number not in self._poisoned:
             with self._follower.appending():
-                tail.seal(self._now_ms())
+                tail.seal(self.now_ms())
         tail.close()
         self._tail = self._open_tail(Cursor(tail.number + 1, 0))
         self._follower.advance(Cursor(tail.number + 1, 0))
@@ -260,11 +278,7 @@ class Store:
 
     def seal(self) -> bool:
         """Seal the tail, so that nothing is appended to it any more; False if it is empty."""
-        self.check_open()
-        if self.turn is None:
-            raise ReadOnlyMemory("This memory was opened read-only.")
-        with self._committer.quiet(), self.turn.held():
-            self._follower.refresh()
+        with self.alone():
             tail = self._tail_for_writing()
             if tail.end == 0:
                 return False
@@ -275,7 +289,8 @@ class Store:
         number = max(cursor.segment, 1)
         return Tail(self.segments, number, cursor.offset, lambda: self.identity.payload(), self._pool)
 
-    def _now_ms(self) -> int:
+    def now_ms(self) -> int:
+        """Milliseconds since the epoch."""
         return int(self.clock.now() * 1000)
 
     def close(self) -> None:
