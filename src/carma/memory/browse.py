@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from carma.errors import InvalidInput
@@ -13,6 +13,8 @@ from carma.memory.ids import id_bytes
 from carma.memory.reading import Reader
 from carma.models import Fragment, Node, Page
 from carma.search.where import compile_where
+from carma.store.entry import Draft
+from carma.store.payload import Content
 from carma.store.store import Store
 
 __all__ = ["Browser", "Scope"]
@@ -99,6 +101,22 @@ class Browser:
         )
         return [row[0] for row in rows]
 
+    def twin(self, draft: Draft, before: Sequence[Draft]) -> Fragment | int | None:
+        """A fragment with the draft's text, parent and scope: one that is there, or the place of an earlier
+        draft.
+        """
+        content = draft.content
+        assert content is not None
+        for number, other in enumerate(before):
+            same = other.text_digest == draft.text_digest and other.content is not None
+            if same and _place(other.content) == _place(content):
+                return number
+        found = self._reader.select(
+            "text_digest = :digest AND parent IS :parent AND user IS :user AND agent IS :agent AND session IS :session",
+            {"digest": draft.text_digest, **dict(zip(_PLACE, _place(content), strict=True))}, "seq", 1,
+        )  # fmt: skip
+        return found[0] if found else None
+
     def tree(self, root: str | None, depth: int | None) -> Node:
         """The fragments below `root` (or all), nested, at most `_MOST_NODES` of them.
 
@@ -131,6 +149,13 @@ class Browser:
                 seen.add(key)
                 nodes.append(self._grow(child, key, levels - 1, budget, seen))
         return Node(fragment=fragment, children=tuple(nodes))
+
+
+_PLACE = ("parent", "user", "agent", "session")
+
+
+def _place(content: Content | None) -> tuple[bytes | str | None, ...]:
+    return tuple(getattr(content, name) for name in _PLACE)
 
 
 def _encode_cursor(last: Fragment) -> str:

@@ -1,7 +1,7 @@
 """`Memory`: everything one owner remembers, and one call per verb.
 
-Every surface (command line, server, adapters) ends in these calls; none of them holds logic of its own. The class only
-checks arguments, asks the parts, and puts their answers together:
+Every surface (command line, server, adapters) ends in these calls; none of them holds logic of its own. The
+class only checks arguments, asks the parts, and puts their answers together:
 
     writing ─▶ store ─▶ columns, vectors ─▶ search
     reading ◀─ store
@@ -13,15 +13,18 @@ import builtins
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from carma.config import Settings
 from carma.embed import Embedder
 from carma.errors import FragmentNotFound, InvalidInput, TooLarge
+from carma.ingest import IngestOptions, IngestReport, Progress
+from carma.memory import doctor, snapshot, stats, transfer
 from carma.memory.browse import Browser, Scope
 from carma.memory.find import Finder, SearchBatch
 from carma.memory.ids import id_bytes
-from carma.memory.opening import Parts, open_memory_parts
+from carma.memory.intake import ingest
+from carma.memory.parts import Parts, open_memory_parts
 from carma.memory.reading import Reader, fragment_of
 from carma.memory.upkeep import Upkeep
 from carma.memory.writing import UNSET, Unset, Writer, items_of
@@ -31,15 +34,13 @@ from carma.ports.disk import Disk
 from carma.store.commit import View
 from carma.store.entry import Draft
 
-if TYPE_CHECKING:
-    from carma.ingest.options import IngestOptions
-    from carma.ingest.report import IngestReport, Progress
-
 __all__ = ["Memory"]
 
 
 class Memory:
-    """A memory, open. Made by `Memory.open`; safe to share between threads; close it or use it in a `with` block."""
+    """A memory, open. Made by `Memory.open`; safe to share between threads; close it or use it in a `with`
+    block.
+    """
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
@@ -50,7 +51,8 @@ class Memory:
         self._finder: Finder = parts.finder
         self._upkeep: Upkeep = parts.upkeep
 
-    # -- life --------------------------------------------------------------------------------------------------------
+    # -- life
+    # --------------------------------------------------------------------------------------------------------
 
     @classmethod
     def open(
@@ -67,7 +69,8 @@ class Memory:
     ) -> Self:
         """Open the memory in the folder `path`, or make one there.
 
-        embedder: an `Embedder`, the name of one (`docs/guides/embedders.md`), or None for the one that filled the
+        embedder: an `Embedder`, the name of one (`docs/guides/embedders.md`), or None for the one that filled
+        the
             memory, at first the packaged MiniLM.
         read_only: touch nothing on disk; also what happens by itself where the folder cannot be written.
         disk, clock, entropy: the ports; the machine's own unless given (tests, simulations).
@@ -114,7 +117,9 @@ class Memory:
         return self._upkeep.compact(linger_s)
 
     def close(self) -> None:
-        """Finish what is pending, save the indexes, close every file; idempotent. What was acknowledged is safe without."""
+        """Finish what is pending, save the indexes, close every file; idempotent. What was acknowledged is
+        safe without.
+        """
         self._upkeep.close()
         self._finder.close()
         self._store.close()
@@ -127,7 +132,8 @@ class Memory:
     ) -> None:
         self.close()
 
-    # -- writing -----------------------------------------------------------------------------------------------------
+    # -- writing
+    # -----------------------------------------------------------------------------------------------------
 
     def add(
         self,
@@ -147,15 +153,16 @@ class Memory:
         id: str | None = None,
         created: float | None = None,
     ) -> Fragment:
-        """Remember a text. Durable and findable by words when this returns, by meaning as soon as it is embedded.
+        """Remember a text. Durable and findable by words when this returns, by meaning as soon as it is
+        embedded.
 
         parent: id of the fragment above. position: order among the siblings (the order of writing if None).
-        expires, created: seconds since the epoch. dedupe: if the same text is already there under the same parent and
-        scope, return that fragment instead. vector: shape (dimension,), the caller's own embedding. id: 32 hexadecimal
-        digits, made if None.
+        expires, created: seconds since the epoch. dedupe: if the same text is already there under the same
+        parent and scope, return that fragment instead. vector: shape (dimension,), the caller's own
+        embedding. id: 32 hexadecimal digits, made if None.
 
-        Raises InvalidInput, TooLarge, FragmentNotFound (the parent), VersionConflict (the id is taken), ReadOnlyMemory,
-        MemoryBusy, StorageError.
+        Raises InvalidInput, TooLarge, FragmentNotFound (the parent), VersionConflict (the id is taken),
+        ReadOnlyMemory, MemoryBusy, StorageError.
         """
         given = dict(
             text=text, parent=parent, position=position, kind=kind, user=user, agent=agent, session=session,
@@ -184,7 +191,7 @@ class Memory:
             fresh: builtins.list[Draft] = []
             batch = _BatchView(view)
             for number, draft in enumerate(drafts):
-                known = self._finder.same(draft, fresh) if dedupe[number] else None
+                known = self._browser.twin(draft, fresh) if dedupe[number] else None
                 if isinstance(known, Fragment):
                     found[number] = known
                 elif known is None:
@@ -224,7 +231,8 @@ class Memory:
         """Write the next version of a fragment; what is not given stays. None clears a field.
 
         if_version: refuse unless this is the version that is stored.
-        Raises FragmentNotFound, VersionConflict, InvalidInput (also: a parent below the fragment), StorageError.
+        Raises FragmentNotFound, VersionConflict, InvalidInput (also: a parent below the fragment),
+        StorageError.
         """
         key = id_bytes(id)
         changes = self._writer.changes(text, metadata, expires, position, parent, source, vector)
@@ -275,7 +283,8 @@ class Memory:
         changes = {"parent": parent[0] if parent else None}
         return [self._writer.change(view, row[0], changes, None, same_version=True) for row in rows]
 
-    # -- reading -----------------------------------------------------------------------------------------------------
+    # -- reading
+    # -----------------------------------------------------------------------------------------------------
 
     def get(self, id: str, *, version: int | None = None) -> Fragment:
         """One fragment, proven, or its blank. Raises FragmentNotFound."""
@@ -303,7 +312,9 @@ class Memory:
         limit: int = 100,
         cursor: str | None = None,
     ) -> Page:
-        """A page of fragments: the children of `parent` in order (None: those without one), else all by creation."""
+        """A page of fragments: the children of `parent` in order (None: those without one), else all by
+        creation.
+        """
         self._ready()
         in_tree = not isinstance(parent, Unset)
         above = None if isinstance(parent, Unset) else parent
@@ -347,7 +358,8 @@ class Memory:
         self._ready()
         return self._browser.count(Scope(user, agent, session, where))
 
-    # -- finding -----------------------------------------------------------------------------------------------------
+    # -- finding
+    # -----------------------------------------------------------------------------------------------------
 
     def search(
         self,
@@ -368,8 +380,8 @@ class Memory:
         """Find fragments by meaning and words; every hit is proven when it is read.
 
         vector: shape (dimension,), instead of or beside the query. mode: "hybrid", "vector" or "words".
-        under: only below this fragment. min_score: leave out what scores lower. diversity: 0 to 1, the weight of being
-        unlike the hits before (maximal marginal relevance, Carbonell and Goldstein 1998).
+        under: only below this fragment. min_score: leave out what scores lower. diversity: 0 to 1, the weight
+        of being unlike the hits before (maximal marginal relevance, Carbonell and Goldstein 1998).
 
         Raises InvalidInput, InvalidFilter.
         """
@@ -400,51 +412,52 @@ class Memory:
             queries, self._limit(limit), mode, Scope(user, agent, session, where), under
         )
 
-    # -- moving in and out -------------------------------------------------------------------------------------------
+    # -- moving in and out
+    # -------------------------------------------------------------------------------------------
 
     def ingest(
         self,
         path: str | Path,
         *,
+        parent: str | None = None,
         user: str | None = None,
         agent: str | None = None,
         session: str | None = None,
         options: IngestOptions | None = None,
         progress: Callable[[Progress], None] | None = None,
-        cancelled: Callable[[], bool] | None = None,
+        should_stop: Callable[[], bool] | None = None,
     ) -> IngestReport:
-        """Take in a folder or a file as a tree; again later, only what changed. See docs/guides/ingest.md."""
-        from carma.memory.intake import ingest
+        """Take in a folder or a file as a tree; again later, only what changed. See docs/guides/ingest.md.
 
+        parent: the fragment to put it under, the first time. progress: told how far it is. should_stop: asked
+        between batches; True ends the ingest, and the same call goes on later.
+        Raises InvalidInput (nothing there, or unreadable), ReadOnlyMemory, MemoryBusy, StorageError. A file
+        that cannot be taken is a problem in the report and stops nothing.
+        """
         self._ready()
-        return ingest(self, self._parts, str(path), Scope(user, agent, session), options, progress, cancelled)
+        scope = Scope(user, agent, session)
+        return ingest(self._parts, str(path), parent, scope, options, progress, should_stop)
 
     def export(self, target: str | Path, *, format: str = "jsonl", history: bool = False) -> dict[str, Any]:
         """Write everything to a file: "jsonl" (one fragment a line) or "archive" (lossless, all versions).
 
         Returns counts. Raises MemoryExists, InvalidInput, StorageError.
         """
-        from carma.memory.transfer import export
-
         self._ready()
-        return export(self._parts, str(target), format, history)
+        return transfer.export(self._parts, str(target), format, history)
 
     def import_(self, source: str | Path) -> dict[str, Any]:
         """Take in what `export` wrote, of either format; what is here already stays. Returns counts.
 
         Raises ArchiveDamaged, FormatTooNew, StorageError.
         """
-        from carma.memory.transfer import import_
-
         self._ready()
-        return import_(self._parts, str(source))
+        return transfer.import_(self._parts, str(source))
 
     def snapshot(self, target: str | Path) -> dict[str, int]:
         """Copy the memory, consistent, while reading and writing go on. Raises MemoryExists, StorageError."""
-        from carma.memory.snapshot import snapshot
-
         self._ready()
-        return snapshot(self._store, str(target))
+        return snapshot.snapshot(self._store, str(target))
 
     def reembed(
         self, embedder: Embedder | str, *, progress: Callable[[int, int], None] | None = None
@@ -453,21 +466,20 @@ class Memory:
         self._ready()
         return self._finder.reembed(embedder, progress)
 
-    # -- looking at it -----------------------------------------------------------------------------------------------
+    # -- looking at it
+    # -----------------------------------------------------------------------------------------------
 
     def stats(self) -> dict[str, Any]:
         """Counts and sizes: fragments by state, versions, segments, bytes, index freshness."""
-        from carma.memory.stats import stats
-
         self._ready()
-        return stats(self._parts)
+        return stats.stats(self._parts)
 
     def doctor(self) -> builtins.list[dict[str, Any]]:
-        """What is wrong with the memory and the machine; reads only. Each finding: level, subject, what, advice."""
-        from carma.memory.doctor import examine
-
+        """What is wrong with the memory and the machine; reads only. Each finding: level, subject, what,
+        advice.
+        """
         self._ready()
-        return examine(self._parts)
+        return doctor.examine(self._parts)
 
     def _ready(self) -> None:
         self._store.check_open()

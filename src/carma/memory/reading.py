@@ -1,7 +1,7 @@
 """From entries to fragments: the one place where a record becomes what a caller sees.
 
-A record that no copy can prove becomes a blank: the placeholder says what is missing and why, and carries what the
-registry still knows of it.
+A record that no copy can prove becomes a blank: the placeholder says what is missing and why, and carries
+what the registry still knows of it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 from carma.errors import FragmentNotFound
 from carma.models import Blank, Fragment
 from carma.store.entry import Entry
+from carma.store.payload import Content
 from carma.store.record import RecordDamaged, RecordKind
 from carma.store.store import Store
 
@@ -79,6 +80,14 @@ class Reader:
     def entry_with_content(self, head: Entry) -> Entry:
         """The entry with its content read. Raises RecordDamaged."""
         return head if head.content is not None else self._store.read_entry(*_place(head))
+
+    def remains(self, head: Entry) -> Content:
+        """What the registry still knows of a fragment whose record cannot be read: everything but text and metadata."""
+        blank = self._blank(head.seq, RecordDamaged("unreadable", head.segment, head.offset))
+        return Content(
+            "", bytes.fromhex(blank.parent) if blank.parent else None, blank.position, blank.kind, {}, blank.user,
+            blank.agent, blank.session, round(blank.created * 1000), blank.expires,
+        )  # fmt: skip
 
     def select(self, condition: str, bindings: dict[str, Any], order: str, limit: int) -> list[Fragment]:
         """Live fragments by a condition over the registry's columns."""

@@ -1,4 +1,6 @@
-"""From a caller's arguments to drafts: what is checked, and what a change carries over from the version before."""
+"""From a caller's arguments to drafts: what is checked, and what a change carries over from the version
+before.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,8 @@ class Writer:
         self.dimension: int | None = None
         self.tag: bytes | None = None
 
-    # -- adding ------------------------------------------------------------------------------------------------------
+    # -- adding
+    # ------------------------------------------------------------------------------------------------------
 
     def new(
         self,
@@ -95,7 +98,8 @@ class Writer:
         if not draft.fresh and view.head(draft.id) is not None:
             raise VersionConflict(f"The id {draft.id.hex()} is taken.", hint="Use update, or another id.")
 
-    # -- changing ----------------------------------------------------------------------------------------------------
+    # -- changing
+    # ----------------------------------------------------------------------------------------------------
 
     def existing(self, view: View, id: bytes, what: str = "fragment") -> Entry | Draft:
         """The newest entry of a fragment that is there. Raises FragmentNotFound."""
@@ -115,20 +119,21 @@ class Writer:
         head = self.existing(view, id)
         if if_version is not None and head.version != if_version:
             raise VersionConflict(f"Fragment {id.hex()} is at version {head.version}, not {if_version}.")
-        old, created_ms, time_ms = self._old(head, changes)
+        old, time_ms = self._old(head, changes)
         if changes.get("text", old.text) != old.text and "vector" not in changes:
             old = old._replace(vector=None, embedder=None)
-        content = old._replace(**changes, created_ms=created_ms)
+        content = old._replace(**changes)
         version = head.version if same_version else head.version + 1
         return Draft(
             RecordKind.FRAGMENT, id, version, encode_content(content), text_digest(content.text), content, False,
             time_ms if same_version else None,
         )  # fmt: skip
 
-    def _old(self, head: Entry | Draft, changes: Mapping[str, Any]) -> tuple[Content, int | None, int | None]:
+    def _old(self, head: Entry | Draft, changes: Mapping[str, Any]) -> tuple[Content, int | None]:
+        """The content to change, with the place and the time of creation that it was given; and its time."""
         if isinstance(head, Draft):
             assert head.content is not None
-            return head.content, head.content.created_ms, head.time_ms
+            return head.content, head.time_ms
         try:
             entry = self._reader.entry_with_content(head)
         except RecordDamaged as damage:
@@ -136,15 +141,41 @@ class Writer:
                 raise StorageError(
                     f"Fragment {head.id.hex()} is blank ({damage.reason}); only a new text can be written over it."
                 ) from damage
-            return Content(""), None, head.time_ms
+            return self._reader.remains(head), head.time_ms
         assert entry.content is not None
-        return entry.content, entry.created_ms, entry.time_ms
+        return entry.content._replace(position=entry.position, created_ms=entry.created_ms), entry.time_ms
+
+    def changes(
+        self, text: Any, metadata: Any, expires: Any, position: Any, parent: Any, source: Any, vector: Any
+    ) -> dict[str, Any]:
+        """The arguments of `update` that were given, checked, as fields of the content. Raises
+        InvalidInput.
+        """
+        out: dict[str, Any] = {}
+        if not isinstance(text, Unset):
+            out["text"] = self.text(text)
+        if not isinstance(metadata, Unset):
+            out["metadata"] = validate_metadata(metadata or {}, self._settings.metadata_bytes)
+        if not isinstance(expires, Unset):
+            out["expires"] = self.number(expires, "expires")
+        if not isinstance(position, Unset):
+            out["position"] = self.number(position, "position")
+        if not isinstance(parent, Unset):
+            out["parent"] = id_bytes(parent) if parent is not None else None
+        if not isinstance(source, Unset):
+            out["source"] = source
+        if not isinstance(vector, Unset):
+            out["vector"], out["embedder"] = self.vector(vector)
+        if not out:
+            raise InvalidInput("Nothing to change was given.")
+        return out
 
     def end(self, head: Entry | Draft) -> Draft:
         """A draft of a tombstone."""
         return Draft(RecordKind.TOMBSTONE, head.id, head.version + 1, b"", NO_DIGEST, None)
 
-    # -- checking arguments ------------------------------------------------------------------------------------------
+    # -- checking arguments
+    # ------------------------------------------------------------------------------------------
 
     def text(self, text: object) -> str:
         if not isinstance(text, str):
@@ -181,7 +212,9 @@ class Writer:
         return float(value)
 
     def vector(self, value: Any) -> tuple[bytes | None, bytes | None]:
-        """A given vector as the record holds it: unit length, float32, little-endian; and the embedder's tag."""
+        """A given vector as the record holds it: unit length, float32, little-endian; and the embedder's
+        tag.
+        """
         if value is None:
             return None, None
         try:

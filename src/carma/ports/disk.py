@@ -1,11 +1,12 @@
 """The one door to files.
 
-Everything that the store keeps goes through `Disk`, so that a simulated disk can stand in and lose power, tear a
-write or run full at any call. The registry is the exception: SQLite does its own input and output on
-`Disk.real_path`; where that is None (a simulated disk) the registry lives in memory, which costs a rebuild at open
-and nothing else, because it is disposable.
+Everything that the store keeps goes through `Disk`, so that a simulated disk can stand in and lose power,
+tear a write or run full at any call. The registry is the exception: SQLite does its own input and output on
+`Disk.real_path`; where that is None (a simulated disk) the registry lives in memory, which costs a rebuild at
+open and nothing else, because it is disposable.
 
-`LocalDisk` is the real one. Errors of the operating system become `StorageError` and `DiskFull` here and nowhere else.
+`LocalDisk` is the real one. Errors of the operating system become `StorageError` and `DiskFull` here and
+nowhere else.
 """
 
 from __future__ import annotations
@@ -169,7 +170,9 @@ class LocalFile:
 
 
 class FolderLock:
-    """flock(2) on a folder itself: no file to create, nothing left behind, released by the kernel on death."""
+    """flock(2) on a folder itself: no file to create, nothing left behind, released by the kernel on
+    death.
+    """
 
     def __init__(self, path: str) -> None:
         self._path = path

@@ -14,7 +14,17 @@ from carma.store.log import Cursor
 from carma.store.payload import unpack_map
 from carma.store.record import RecordKind
 
-__all__ = ["MOVE", "apply_entries", "apply_read_cursor", "flatten", "insert_live", "write_cursor"]
+__all__ = [
+    "MOVE",
+    "apply_entries",
+    "apply_read_cursor",
+    "flatten",
+    "insert_blank",
+    "insert_dead",
+    "insert_live",
+    "insert_other",
+    "write_cursor",
+]
 
 MOVE = struct.Struct("<QIIQ")
 """One move in a REWRITE record: seq, segment, length, offset."""
@@ -76,10 +86,32 @@ def insert_dead(db: apsw.Connection, entries: Iterable[Entry]) -> None:
     db.executemany(_INSERT, (_row(entry, 0) for entry in entries))
 
 
+def insert_blank(db: apsw.Connection, entry: Entry, live: int) -> None:
+    """Insert a fragment's version of which only the header is whole.
+
+    Where an older version is known, its place in the tree is the best that is known.
+    """
+    older: list[tuple[Any, ...]] = db.execute(
+        "SELECT parent, position, kind, user, agent, session, created, expires, source FROM fragments "
+        "WHERE id=? AND kind<>'tombstone' ORDER BY version DESC, seq DESC LIMIT 1",
+        (entry.id,),
+    ).fetchall()
+    parent, position, kind, user, agent, session, created, expires, source = older[0] if older else (None,) * 9
+    db.execute(
+        "INSERT OR IGNORE INTO fragments VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        (
+            entry.seq, entry.id, entry.version, live, parent, entry.position if position is None else position,
+            kind or "note", user, agent, session, created or entry.time_ms, entry.time_ms, expires, entry.segment,
+            entry.offset, entry.length, entry.text_digest, source,
+        ),
+    )  # fmt: skip
+
+
 def insert_other(db: apsw.Connection, entry: Entry, moved: bool = True) -> None:
     """Note a record that is neither a fragment nor a tombstone.
 
-    moved: a REWRITE record also moves the rows it speaks of; not when rows come from where the records were found.
+    moved: a REWRITE record also moves the rows it speaks of; not when rows come from where the records were
+    found.
     """
     if entry.seq:
         db.execute(
@@ -117,8 +149,9 @@ def _apply_one(db: apsw.Connection, entry: Entry) -> None:
             (entry.segment, entry.offset, entry.length, entry.seq),
         )
         return
+    blank = entry.kind == RecordKind.FRAGMENT and entry.content is None
     if known and max(known)[:2] > (entry.version, entry.seq):
-        insert_dead(db, [entry])
+        insert_blank(db, entry, 0) if blank else insert_dead(db, [entry])
         return
     for _, seq, live in known:
         if live:
@@ -126,6 +159,8 @@ def _apply_one(db: apsw.Connection, entry: Entry) -> None:
             db.execute("DELETE FROM words WHERE rowid=?", (seq,))
     if entry.kind == RecordKind.TOMBSTONE:
         insert_dead(db, [entry])
+    elif blank:
+        insert_blank(db, entry, 1)
     else:
         insert_live(db, [entry])
 
@@ -151,7 +186,9 @@ def _metadata_rows(entry: Entry) -> Iterator[tuple[str, Any, int]]:
 
 
 def flatten(metadata: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Metadata as (dotted key, scalar) pairs; a list gives one pair per element, true and false become 1 and 0."""
+    """Metadata as (dotted key, scalar) pairs; a list gives one pair per element, true and false become 1 and
+    0.
+    """
     for key, value in metadata.items():
         name = f"{prefix}{key}"
         for element in value if isinstance(value, list) else [value]:

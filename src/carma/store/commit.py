@@ -1,15 +1,17 @@
 """Group commit: writers that arrive while a batch is being synced share the next one.
 
-A writer hands over a function that makes its drafts. Whoever gets the lock leads: it takes the turn once, lets every
-waiting writer prepare against the same state, and writes all drafts in one append. The others find their work done when
-they get the lock. Preparing happens under the turn, because a version number is only known there.
+A writer hands over a function that makes its drafts. Whoever gets the lock leads: it takes the turn once,
+lets every waiting writer prepare against the same state, and writes all drafts in one append. The others find
+their work done  happens under the turn, because a version number is only
+known there.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 from carma.store.entry import Draft, Entry
@@ -32,7 +34,7 @@ _MOST_WRITERS = 1024
 class Request:
     """One writer's wish and what became of it."""
 
-    __slots__ = ("done", "drafts", "entries", "error", "prepare")
+    __slots__ = ("done", "drafts", "entries", "error", "prepare", "woken")
 
     def __init__(self, prepare: Prepare) -> None:
         self.prepare = prepare
@@ -40,10 +42,15 @@ class Request:
         self.entries: Sequence[Entry] = ()
         self.error: BaseException | None = None
         self.done = False
+        self.woken = threading.Event()
 
 
 class Committer:
-    """Collects requests and hands them in batches to `write`, which sets `entries` or `error` of each."""
+    """Collects requests and hands them in batches to `write`, which sets `entries` or `error` of each.
+
+    Nobody waits for a lock to learn that his request is done: a writer who came back early would lead a batch
+    of one while the others still queue for the lock.
+    """
 
     def __init__(self, write: Callable[[list[Request]], None]) -> None:
         self._write = write
@@ -54,16 +61,36 @@ class Committer:
         """Write what `prepare` makes; return when it is durable. Raises what preparing or writing raised."""
         request = Request(prepare)
         self._queue.append(request)
-        with self._lead:
-            if not request.done:
-                self._lead_batch()
+        while not request.done:
+            if self._lead.acquire(blocking=False):
+                try:
+                    if not request.done:
+                        self._lead_batch()
+                finally:
+                    self._release()
+            else:
+                request.woken.wait()
+                request.woken.clear()
         if request.error is not None:
             raise request.error
         return request.entries
 
-    def quiet(self) -> threading.Lock:
-        """The lock that a batch holds: who has it knows that this process writes nothing."""
-        return self._lead
+    @contextmanager
+    def quiet(self) -> Iterator[None]:
+        """Within the block this process writes nothing."""
+        self._lead.acquire()
+        try:
+            yield
+        finally:
+            self._release()
+
+    def _release(self) -> None:
+        """Let the next one lead."""
+        self._lead.release()
+        try:
+            self._queue[0].woken.set()
+        except IndexError:
+            return
 
     def _lead_batch(self) -> None:
         batch: list[Request] = []
@@ -78,3 +105,4 @@ class Committer:
         finally:
             for request in batch:
                 request.done = True
+                request.woken.set()

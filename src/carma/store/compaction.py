@@ -1,12 +1,12 @@
 """Compaction: what is alive in mostly dead segments is written anew, and the old files go later.
 
-The order makes it safe to stop anywhere. A new segment is written whole, in both copies, synced, read back and proven;
-then one REWRITE record in the log announces what moved where and which writes were dropped on purpose; only after
-readers had time to let go (`linger`) and the new segment was proven once more are the old files removed. Until the
-announcement the new file is an orphan that nobody reads; after it the old one is.
+The order makes it safe to stop anywhere. A new segment is written whole, in both copies, synced, read back
+and proven; then one REWRITE record in the log announces what moved where and which writes were dropped on
+purpose; only after readers had time to let go (`linger`) and the new segment was proven once more are the old
+files removed. Until the announcement the new file is an orphan that nobody reads; after it the old one is.
 
-What is kept: the newest version of every fragment, as many older ones as the policy says, every tombstone (it outranks
-copies that may turn up later) and every ledger record.
+What is kept: the newest version of every fragment, as many older ones as the policy says, every tombstone (it
+outranks copies that may turn up later) and every ledger record.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ SELECT seq FROM fragments WHERE segment = :segment AND (live OR kind = 'tombston
 
 @dataclass(frozen=True, slots=True)
 class Compacted:
-    """What one compaction did: segments read and written, records kept and dropped, bytes before and after."""
+    """What one compaction did: segments read and written, records kept and dropped, bytes before and
+    after.
+    """
 
     inputs: int = 0
     outputs: int = 0
@@ -45,7 +47,8 @@ class Compacted:
 
 
 def compact(store: Store, *, dead_share: float, seal: bool = False) -> Compacted:
-    """Rewrite every sealed segment of which at least `dead_share` of the bytes is dead; with `seal`, the tail too.
+    """Rewrite every sealed segment of which at least `dead_share` of the bytes is dead; with `seal`, the tail
+    too.
 
     Holds the turn for one input at a time. Raises MemoryBusy, StorageError; then everything stays as it was.
     """
@@ -156,7 +159,9 @@ def _dropped_of(item: Intact) -> list[list[int]]:
 
 
 def _write_whole(store: Store, number: int, data: bytes) -> None:
-    """Write both copies of a new segment under temporary names, sync and prove them, then give them their names."""
+    """Write both copies of a new segment under temporary names, sync and prove them, then give them their
+    names.
+    """
     disk = store.disk
     for copy in COPIES:
         path = store.segments.path(copy, number)

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 from carma.store.payload import Content, decode_content
 from carma.store.record import HEADER_BYTES, RecordKind
-from carma.store.scan import Intact
+from carma.store.scan import Damaged, Intact
 
-__all__ = ["Draft", "Entry", "entry_of"]
+__all__ = ["Draft", "Entry", "entry_of", "followed"]
 
 
 class Draft(NamedTuple):
@@ -29,7 +29,10 @@ class Draft(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """A record that is in the log. length: of the whole record, in bytes."""
+    """A record that is in the log. length: of the whole record, in bytes.
+
+    content: None for what is no fragment, and for a fragment of which only the header can be read.
+    """
 
     seq: int
     kind: int
@@ -67,4 +70,21 @@ def entry_of(item: Intact) -> Entry:
         header.seq, header.kind, header.id, header.version, header.time_ms, header.segment, header.offset,
         HEADER_BYTES + header.length, header.text_digest, content, False,
         payload if header.kind in (RecordKind.REWRITE, RecordKind.MEMORY, RecordKind.LEDGER) else b"",
+    )  # fmt: skip
+
+
+def followed(item: Intact | Damaged | None) -> Entry | None:
+    """The entry of what `follow_log` passed; None if it says nothing.
+
+    A fragment of which only the header is whole is an entry without content: readers get a blank, never an
+    older text.
+    """
+    if isinstance(item, Intact):
+        return entry_of(item)
+    header = item.named if item is not None else None
+    if header is None or header.kind != RecordKind.FRAGMENT:
+        return None
+    return Entry(
+        header.seq, header.kind, header.id, header.version, header.time_ms, header.segment, header.offset,
+        HEADER_BYTES + header.length, header.text_digest, None,
     )  # fmt: skip

@@ -1,8 +1,9 @@
 """Following the log: one process's view of it, and the registry behind that view.
 
-Everything this process learns of, written by itself or by others, passes through `publish` in the order of the log: the
-cursor moves, the listener (columns, vectors) hears of it, and the entries wait to be applied to the registry. A thread
-applies them soon; `settle` applies them now. What waits is looked up in memory first, so a write is visible at once.
+Everything this process learns of, written by itself or by others, passes through `publish` in the order of
+the log: the cursor moves, the listener (columns, vectors) hears of it, and the entries wait to be applied to
+the registry. A thread applies them soon; `settle` applies them now. What waits is looked up in memory first,
+so a write is visible at once.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from carma.store.catchup import catch_up
-from carma.store.entry import Entry, entry_of
+from carma.store.entry import Entry, followed
 from carma.store.log import Cursor, FellBehind, follow_log
 from carma.store.record import RecordKind
 from carma.store.registry import Registry, RegistryDamaged
@@ -72,19 +73,25 @@ class Follower:
             self._thread = threading.Thread(target=self._apply_in_background, name="carma-words", daemon=True)
             self._thread.start()
 
-    # -- seeing ------------------------------------------------------------------------------------------------------
+    # -- seeing
+    # ------------------------------------------------------------------------------------------------------
 
     def refresh(self) -> None:
-        """Read what others have appended, if anything."""
+        """Read what others have appended, if anything. Raises StorageError if it cannot be read."""
         if self._appending or not self._grown():
             return
-        with self._state:
-            if self._appending:
-                return
-            try:
-                self._follow()
-            except FellBehind:
-                self._resynchronise()
+        try:
+            with self._state:
+                if self._appending:
+                    return
+                blank = self._follow()
+            if blank:
+                # Nothing but the registry knows the place of a fragment whose content cannot be read.
+                self._start_over()
+        except FellBehind:
+            # Outside the block: who applies takes the locks in this order, `_applying` before `_state`.
+            self._resynchronise()
+        self._settle_if_many()
 
     def _grown(self) -> bool:
         """Whether the log may hold more than we have seen: two looks at the file system."""
@@ -96,28 +103,41 @@ class Follower:
         size = self._segments.disk.size
         return (size(here) or 0) != offset or size(after) is not None
 
-    def _follow(self) -> None:
+    def _follow(self) -> bool:
+        """Take note of what was appended; whether a fragment without content is among it."""
         entries: list[Entry] = []
         end = self.cursor
         for item, end in follow_log(self._segments, self.cursor):
-            if item is not None:
-                entries.append(entry_of(item))
+            entry = followed(item)
+            if entry is not None:
+                entries.append(entry)
         if end != self.cursor:
-            self.publish(entries, end)
+            self._note(entries, end)
+        return any(map(_blank, entries))
+
+    def _start_over(self) -> None:
+        with self._applying:
+            self.settle()
+            with self._state:
+                if self.listener is not None:
+                    self.listener.reset()
 
     def _resynchronise(self) -> None:
         """Our place in the log is gone: stand where the registry stands, and start over from it."""
         with self._applying:
-            self._pending.clear()
-            self._pending_count = 0
-            self._recent.clear()
+            with self._state:
+                self._pending.clear()
+                self._pending_count = 0
+                self._recent.clear()
             self._mended(lambda: catch_up(self.registry, self._segments))
-            self.cursor = self.registry.cursor()
-            self.last_seq = max(self.last_seq, known_last_seq(self.registry))
-            if self.listener is not None:
-                self.listener.reset()
+            with self._state:
+                self.cursor = self.registry.cursor()
+                self.last_seq = max(self.last_seq, known_last_seq(self.registry))
+                if self.listener is not None:
+                    self.listener.reset()
 
-    # -- our own writing ---------------------------------------------------------------------------------------------
+    # -- our own writing
+    # ---------------------------------------------------------------------------------------------
 
     @contextmanager
     def appending(self) -> Iterator[None]:
@@ -131,6 +151,10 @@ class Follower:
 
     def publish(self, entries: Sequence[Entry], end: Cursor) -> None:
         """Take note of entries that stand in the log between our cursor and `end`."""
+        self._note(entries, end)
+        self._settle_if_many()
+
+    def _note(self, entries: Sequence[Entry], end: Cursor) -> None:
         with self._state:
             start, self.cursor = self.cursor, end
             for entry in entries:
@@ -141,8 +165,10 @@ class Follower:
             self._pending.append((start, entries, end))
             self._pending_count += len(entries)
             if self.listener is not None and entries:
-                self.listener.entries(entries)
+                self.listener.entries([entry for entry in entries if not _blank(entry)])
         self._wake.set()
+
+    def _settle_if_many(self) -> None:
         if self._pending_count > _MOST_PENDING:
             self.settle()
 
@@ -150,14 +176,17 @@ class Follower:
         """Move past something of ours that says nothing to anybody (a footer)."""
         self.publish((), end)
 
-    # -- the registry ------------------------------------------------------------------------------------------------
+    # -- the registry
+    # ------------------------------------------------------------------------------------------------
 
     def pending(self) -> int:
         """Entries that the registry does not know yet."""
         return self._pending_count
 
     def head(self, id: bytes) -> Entry | None:
-        """The newest entry of a fragment, tombstones included; without content if it comes from the registry."""
+        """The newest entry of a fragment, tombstones included; without content if it comes from the
+        registry.
+        """
         recent = self._recent.get(id)
         if recent is not None:
             return recent
@@ -183,8 +212,7 @@ class Follower:
         try:
             return self.registry.rows(sql, bindings)
         except RegistryDamaged:
-            with self._applying:
-                self._replace()
+            self.replace_registry()
             return self.registry.rows(sql, bindings)
 
     def settle(self) -> None:
@@ -201,6 +229,11 @@ class Follower:
         except RegistryDamaged:
             self._replace()
             act()
+
+    def replace_registry(self) -> None:
+        """Put a usable registry in place of a damaged one."""
+        with self._applying:
+            self._replace()
 
     def _replace(self) -> None:
         self.registry = self._reopen(self.registry)
@@ -248,6 +281,10 @@ class Follower:
             self._thread.join()
         with self._applying:
             self.registry.close()
+
+
+def _blank(entry: Entry) -> bool:
+    return entry.kind == RecordKind.FRAGMENT and entry.content is None
 
 
 def known_last_seq(registry: Registry) -> int:

@@ -1,7 +1,7 @@
 """What a memory is: `memory.json`, which is repeated in the first record of every segment.
 
-The file is small and is read by people; its digest shows damage. If it is lost or damaged, the newest MEMORY record of
-the segments restores it.
+The file is small and is read by people; its digest shows damage. If it is lost or damaged, the newest MEMORY
+record of the segments restores it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from carma.errors import FormatTooNew
 from carma.ports.disk import Disk
 from carma.store.payload import pack_map, unpack_map
 
-__all__ = ["MEMORY_FORMAT", "Identity", "read_identity", "write_identity"]
+__all__ = ["MEMORY_FORMAT", "Identity", "read_identity", "refuse_newer", "write_identity"]
 
 MEMORY_FORMAT = 1
 _FILE = "memory.json"
@@ -74,23 +74,41 @@ def _digest(value: Mapping[str, Any]) -> str:
 
 
 def read_identity(disk: Disk, folder: str) -> Identity | None:
-    """The identity in `memory.json`; None if the file is missing or damaged. Raises FormatTooNew."""
-    size = disk.size(f"{folder}/{_FILE}")
-    if size is None:
-        return None
-    file = disk.open(f"{folder}/{_FILE}")
+    """The identity in `memory.json`; None if the file is missing or damaged. Raises FormatTooNew,
+    StorageError.
+    """
+    value = _read(disk, folder)
     try:
-        data = file.pread(size, 0)
+        digest = value.pop("digest", None)
+        return Identity.from_dict(value) if digest == _digest(value) else None
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def refuse_newer(disk: Disk, folder: str) -> None:
+    """Raise FormatTooNew if a `memory.json` that we cannot prove says that it is newer.
+
+    A newer format may digest in another way. Only asked where no segment says what the memory is: then
+    believing the number changes nothing, and one flipped bit in it cannot lock anybody out.
+    """
+    claimed = _read(disk, folder).get("format")
+    if isinstance(claimed, int) and claimed > MEMORY_FORMAT:
+        raise FormatTooNew(f"This memory has format {claimed}; this CARMA reads up to {MEMORY_FORMAT}.")
+
+
+def _read(disk: Disk, folder: str) -> dict[str, Any]:
+    """The map in `memory.json`; empty if there is none."""
+    try:
+        file = disk.open(f"{folder}/{_FILE}")
+    except FileNotFoundError:
+        return {}
+    try:
+        value = json.loads(file.pread(file.size(), 0))
+    except (ValueError, RecursionError):
+        return {}
     finally:
         file.close()
-    try:
-        value = json.loads(data)
-        digest = value.pop("digest")
-        whole = digest == _digest(value)
-        # A newer format may digest in another way: its number is believed, because believing it changes nothing.
-        return Identity.from_dict(value) if whole or value["format"] > MEMORY_FORMAT else None
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None
+    return value if isinstance(value, dict) else {}
 
 
 def write_identity(disk: Disk, folder: str, identity: Identity) -> None:

@@ -1,8 +1,9 @@
 """The log: appending batches of records to the tail and its mirror, and following what others appended.
 
-The tail is the last log segment. Its two copies are written and synced side by side; a batch is acknowledged when both
-are durable. A log segment ends with a footer when it is sealed. Segment n + 1 exists only when n will never grow again,
-so a follower needs two looks (length of n, existence of n + 1) to know that it has seen everything.
+The tail is the last log segment. Its two copies are written and synced side by side; a batch is acknowledged
+when both are durable. A log segment ends with a footer when it is sealed. Segment n + 1 exists only when n
+will never grow again, so a follower needs two looks (existence of n + 1, then length of n) to know that it
+has seen everything.
 """
 
 from __future__ import annotations
@@ -57,7 +58,9 @@ class Tail:
         return self.end
 
     def append(self, data: bytes, time_ms: int) -> None:
-        """Append whole records, durably in both copies. Raises StorageError; then nothing was acknowledged."""
+        """Append whole records, durably in both copies. Raises StorageError; then nothing was
+        acknowledged.
+        """
         assert not self.poisoned, "a poisoned tail is never written again"
         begins = self.end == 0
         if begins:
@@ -69,12 +72,11 @@ class Tail:
             self._cut(files)
             raise
         try:
-            self._both(File.sync, files)
-            if begins:
-                for copy in COPIES:
-                    self._segments.disk.sync_dir(f"{self._segments.folder}/{copy}")
+            self._both(lambda file: file.sync(), files)
+            self._sync_names()
         except StorageError as error:
-            # After a failed sync the kernel may have dropped the dirty pages and call the next sync a success.
+            # After a failed sync the kernel may have dropped the dirty pages and call the next sync a
+            # success.
             self.poisoned = True
             raise DurabilityError(f"The write may or may not exist: {error.message}") from error
         self.end += len(data)
@@ -96,6 +98,15 @@ class Tail:
                 file.close()
             self._files = None
 
+    def _sync_names(self) -> None:
+        """Make the file names durable, once: also when another process made the files, for it may have died
+        before.
+        """
+        if self.number not in self._segments.durable:
+            for copy in COPIES:
+                self._segments.disk.sync_dir(f"{self._segments.folder}/{copy}")
+            self._segments.durable.add(self.number)
+
     def _begin(self, time_ms: int) -> bytes:
         payload = self._memory()
         return encode_header(RecordKind.MEMORY, 0, 0, time_ms, NO_ID, self.number, 0, payload) + payload
@@ -110,7 +121,9 @@ class Tail:
         return self._files
 
     def _both(self, act: Callable[[File], None], files: tuple[File, File]) -> None:
-        """Do it to both copies, at once where there is a pool; raise the first error after both have ended."""
+        """Do it to both copies, at once where there is a pool; raise the first error after both have
+        ended.
+        """
         if self._pool is None:
             for file in files:
                 act(file)
@@ -134,30 +147,33 @@ class Tail:
                 self.poisoned = True
 
 
-def follow_log(segments: Segments, cursor: Cursor) -> Iterator[tuple[Intact | None, Cursor]]:
+def follow_log(segments: Segments, cursor: Cursor) -> Iterator[tuple[Intact | Damaged | None, Cursor]]:
     """What was appended after `cursor`: proven records, each with the cursor behind it.
 
-    A record that is damaged in one copy is taken from the other. One that is damaged in both is passed as None if
-    something follows it; at the end of the log it may be a write in progress, and following stops before it.
-    Raises FellBehind if the log went on without us and our place in it is gone.
+    A record that is damaged in one copy is taken from the other. One that is damaged in both is passed as it
+    is if something follows it; at the end of the log it may be a write in progress, and following stops
+    before it. Raises FellBehind if the log went on without us and our place in it is gone; StorageError if it
+    cannot be read.
     """
     number, offset = cursor
     while True:
+        # Looked at before the length: once the next segment exists, this one does not grow.
+        goes_on = segments.exists(number + 1)
         size = segments.size(number)
         if size < offset or (size == 0 and _goes_on_after(segments, number)):
             raise FellBehind
-        sealed, damage = False, None
+        sealed, damage = False, list[Damaged]()
         for item in merge_copies(*segments.both(number, offset), number, offset):
             if isinstance(item, Damaged):
-                damage = item
+                damage.append(item)
                 continue
-            if damage is not None:
-                yield None, Cursor(number, damage.offset + damage.length)
-                damage = None
+            yield from ((run, Cursor(number, run.offset + run.length)) for run in damage)
+            damage.clear()
             sealed = item.header.kind == RecordKind.FOOTER
             yield item, Cursor(number, item.header.end)
-        if not sealed and not segments.exists(number + 1):
+        if not sealed and not goes_on:
             return
+        yield from ((run, Cursor(number, run.offset + run.length)) for run in damage)
         number, offset = number + 1, 0
         yield None, Cursor(number, 0)
 

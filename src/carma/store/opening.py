@@ -1,24 +1,26 @@
 """Opening a memory: who it is, what a crash left behind, and a registry that can be trusted.
 
-A process that may write takes the turn once, makes tail and mirror equal again, and brings the registry up to date. A
-process that may not write touches nothing: it reads the registry as it is, or builds one in its own memory.
+A process that may write takes the turn once, makes tail and mirror equal again, and brings the registry up to
+date. A process that may not write touches nothing: it reads the registry as it is, or builds one in its own
+memory.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from carma.config import Settings
-from carma.errors import CarmaError, MemoryNotFound, NotAMemory
+from carma.errors import CarmaError, MemoryNotFound, NotAMemory, StorageError
 from carma.ports.clock import Clock, Entropy
 from carma.ports.disk import Disk
 from carma.store.catchup import catch_up, fill
 from carma.store.follow import known_last_seq
-from carma.store.identity import Identity, read_identity, write_identity
+from carma.store.identity import Identity, read_identity, refuse_newer, write_identity
 from carma.store.log import Cursor
 from carma.store.record import RecordDamaged, RecordKind
-from carma.store.recovery import Recovered, recover_segment
+from carma.store.recovery import Recovered, begin_segment, recover_segment
 from carma.store.registry import Registry, RegistryDamaged, next_name, registry_names
 from carma.store.scan import Intact, merge_copies
 from carma.store.segments import COPIES, Segments, is_log
@@ -41,6 +43,8 @@ class Opened:
     last_seq: int
     reopen: Callable[[Registry], Registry]
     recovered: tuple[Recovered, ...]
+    closed: tuple[int, ...] = ()
+    """Log segments to which nothing may be appended."""
 
 
 def open_parts(
@@ -54,20 +58,14 @@ def open_parts(
     identity = _identify(disk, folder, segments, clock, entropy, create and not read_only)
     if read_only or not disk.writable(folder):
         return _open_read_only(disk, folder, segments, identity)
-    for name in (*COPIES, "index"):
-        disk.mkdir(f"{folder}/{name}")
+    _make_folders(disk, folder)
     turn = Turn(disk, folder, clock, settings.turn_wait_ms)
     try:
         with turn.held():
-            if read_identity(disk, folder) is None:
-                write_identity(disk, folder, identity)
+            identity = _agreed(disk, folder, identity)
             registry = _usable(disk, folder)
-            first = registry.cursor().segment if registry is not None else 0
-            recovered = tuple(
-                recover_segment(segments, number)
-                for number in segments.numbers()
-                if is_log(number) and number >= first
-            )
+            seen = registry.cursor() if registry is not None else Cursor(0, 0)
+            recovered = _recover_log(segments, seen)
             registry = _brought_up(disk, folder, segments, registry)
             cursor, last = registry.cursor(), known_last_seq(registry)
     except BaseException:
@@ -80,45 +78,95 @@ def open_parts(
             other = _usable(disk, folder, but=damaged.path)
             return _brought_up(disk, folder, segments, other)
 
-    told = tuple(r for r in recovered if r.mended or r.torn_bytes or r.damaged)
-    return Opened(identity, segments, registry, turn, cursor, last, reopen, told)
+    told = tuple(r for r in recovered if r.mended or r.torn_bytes or r.damaged or r.closed)
+    closed = tuple(r.number for r in recovered if r.closed)
+    return Opened(identity, segments, registry, turn, cursor, last, reopen, told, closed)
+
+
+def _make_folders(disk: Disk, folder: str) -> None:
+    """Make the folders and their names durable; also those that an earlier process made, for it may have
+    died.
+    """
+    for name in (*COPIES, "index"):
+        disk.mkdir(f"{folder}/{name}")
+    disk.sync_dir(folder)
+    try:
+        disk.sync_dir(os.path.dirname(os.path.abspath(folder)))
+    except StorageError:
+        # A folder above that may not be opened is not ours to make durable.
+        pass
+
+
+def _recover_log(segments: Segments, seen: Cursor) -> tuple[Recovered, ...]:
+    """Recover the log from the segment that the registry has come to."""
+    found = []
+    for number in [n for n in segments.numbers() if is_log(n) and n >= seen.segment]:
+        found.append(recover_segment(segments, number, seen.offset if number == seen.segment else 0))
+        if found[-1].closed:
+            begin_segment(segments, number + 1)
+    return tuple(found)
 
 
 def _identify(
     disk: Disk, folder: str, segments: Segments, clock: Clock, entropy: Entropy, create: bool
 ) -> Identity:
-    """Who the memory in `folder` is: from memory.json, else from the segments, else new."""
-    identity = read_identity(disk, folder) if disk.is_dir(folder) else None
-    if identity is not None:
-        return identity
+    """Who the memory in `folder` is: from memory.json, else from the segments, else new (then only the folder
+    is made).
+    """
+    unreadable = None
+    try:
+        identity = read_identity(disk, folder) if disk.is_dir(folder) else None
+        if identity is not None:
+            return identity
+    except StorageError as error:
+        unreadable = error
     found = _identity_in_segments(segments)
     if found is not None:
         return found
+    if unreadable is not None:
+        raise unreadable
+    refuse_newer(disk, folder)
     names = [name for name in disk.listdir(folder) if not name.startswith(".")]
     if set(names) - _OURS:
         raise NotAMemory(f"{folder} is not empty and is not a memory.")
     if not create:
         raise MemoryNotFound(f"There is no memory at {folder}.")
     disk.mkdir(folder)
-    identity = Identity(id=entropy.bytes(16).hex(), created=clock.now())
-    write_identity(disk, folder, identity)
-    return identity
+    return Identity(id=entropy.bytes(16).hex(), created=clock.now())
+
+
+def _agreed(disk: Disk, folder: str, identity: Identity) -> Identity:
+    """The identity that all processes share: what stands in memory.json now, else ours, written there. Needs
+    the turn.
+    """
+    try:
+        there = read_identity(disk, folder)
+    except StorageError:
+        return identity
+    if there is None:
+        write_identity(disk, folder, identity)
+    return there or identity
 
 
 def _identity_in_segments(segments: Segments) -> Identity | None:
     """The newest identity that a MEMORY record holds. Raises FormatTooNew."""
     newest: Identity | None = None
     for number in segments.numbers():
-        for item in merge_copies(*segments.both(number), number):
-            if isinstance(item, Intact) and item.header.kind == RecordKind.MEMORY:
-                identity = Identity.from_payload(item.payload)
-                if newest is None or identity.revision >= newest.revision:
-                    newest = identity
+        try:
+            for item in merge_copies(*segments.both(number), number):
+                if isinstance(item, Intact) and item.header.kind == RecordKind.MEMORY:
+                    identity = Identity.from_payload(item.payload)
+                    if newest is None or identity.revision >= newest.revision:
+                        newest = identity
+        except StorageError:
+            continue  # Another segment says the same.
     return newest
 
 
 def _open_read_only(disk: Disk, folder: str, segments: Segments, identity: Identity) -> Opened:
-    """Touch nothing: the registry as it lies there if it has seen all of the log, else one in our own memory."""
+    """Touch nothing: the registry as it lies there if it has seen all of the log, else one in our own
+    memory.
+    """
     registry = None
     names = registry_names(disk, f"{folder}/index")
     path = disk.real_path(f"{folder}/index/{names[0]}") if names else None
@@ -160,16 +208,21 @@ def _usable(disk: Disk, folder: str, but: str | None = None) -> Registry | None:
 
 
 def _brought_up(disk: Disk, folder: str, segments: Segments, registry: Registry | None) -> Registry:
-    """A registry that has seen the whole log: the given one, or a new one."""
+    """A registry that has seen the whole log: the given one, or a new one; in memory if the disk takes
+    none.
+    """
     if registry is not None:
         try:
             catch_up(registry, segments)
             return registry
-        except RegistryDamaged:
+        except (RegistryDamaged, StorageError):
             registry.close()
-    names = registry_names(disk, f"{folder}/index")
-    disk.mkdir(f"{folder}/index")
-    fresh = _built(disk.real_path(f"{folder}/index/{next_name(names)}"), segments)
+    try:
+        names = registry_names(disk, f"{folder}/index")
+        disk.mkdir(f"{folder}/index")
+        fresh = _built(disk.real_path(f"{folder}/index/{next_name(names)}"), segments)
+    except (RegistryDamaged, StorageError):
+        return _built(None, segments)
     for name in names:
         for suffix in ("", "-wal", "-shm"):
             disk.unlink(f"{folder}/index/{name}{suffix}")

@@ -1,7 +1,7 @@
 """What a record's payload says, and its encoding as MessagePack.
 
-Keys are one letter, because a chat turn is 150 bytes and a record is written twice; docs/FORMAT.md names them. Only
-fields that differ from their default are written, so two equal fragments have equal bytes.
+Keys are one letter, because a chat turn is 150 bytes and a record is written twice; docs/FORMAT.md names
+them. Only fields that differ from their default are written, so two equal fragments have equal bytes.
 """
 
 from __future__ import annotations
@@ -91,7 +91,9 @@ def unpack_map(payload: bytes) -> dict[str, Any]:
 
 
 def validate_metadata(metadata: Mapping[str, Any], limit_bytes: int) -> dict[str, Any]:
-    """A plain copy of `metadata`, or InvalidInput: text keys, JSON values, finite numbers, bounded depth and size."""
+    """A plain copy of `metadata`, or InvalidInput: text keys, JSON values, finite numbers, bounded depth and
+    size.
+    """
     plain = _plain(metadata, 0, "metadata")
     assert isinstance(plain, dict)
     if plain:

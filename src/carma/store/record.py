@@ -1,18 +1,18 @@
 """The record: the unit of writing, of damage and of proof.
 
-A record is a header of 116 bytes and a payload. The header has its own checksum, so that a damaged payload still has a
-name (which fragment, which version, which write), and it names its own segment and offset, so that a write that landed
-elsewhere is noticed. The payload is proven by its BLAKE3 digest; the text in it once more by its own, so that a rung
-that rebuilds only the text can prove it. A text that contains the bytes of a record cannot pass for one: its segment
-and offset do not fit.
+A record is a header of 116 bytes and a payload. The header has its own checksum, so that a damaged payload
+still has a name (which fragment, which version, which write), and it names its own segment and offset, so
+that a write that landed elsewhere is noticed. The payload is proven by its BLAKE3 digest; the text in it once
+more by its own, so that a rung that rebuilds only the text can prove it. A text that contains the bytes of a
+record cannot pass for one: its segment and offset do not fit.
 
 Rejected: one digest over header and payload (a damaged payload would lose its name), variable-length headers
 (resynchronising would need to trust a damaged length).
 
 Layout, little-endian (docs/FORMAT.md):
 
-    magic 4 | format 1 | kind 1 | flags 2 | payload length 4 | version 4 | seq 8 | time 8 | id 16 | segment 4 | offset 8
-    | payload digest 32 | text digest 16 | header checksum 8 (XXH3-64 of the 108 bytes before it)
+    magic 4 | format 1 | kind 1 | flags 2 | payload length 4 | version 4 | seq 8 | time 8 | id 16 | segment 4
+    | offset 8 | payload digest 32 | text digest 16 | header checksum 8 (XXH3-64 of the 108 bytes before it)
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from blake3 import blake3
 from xxhash import xxh3_64_intdigest
 
 __all__ = [
+    "APPEND",
     "FORMAT",
     "HEADER_BYTES",
     "MAGIC",
@@ -43,6 +44,8 @@ MAGIC = b"\xc4RM\x1e"
 FORMAT = 1
 NO_ID = bytes(16)
 NO_DIGEST = bytes(16)
+APPEND = 1
+"""Header flag: the first record of an append. What lies from it to the next one was acknowledged together."""
 
 _BODY = struct.Struct("<4sBBHIIQQ16sIQ32s16s")
 _CHECKSUM = struct.Struct("<Q")
@@ -65,6 +68,8 @@ class RecordKind(IntEnum):
     """A compaction took place: inputs, outputs, and the writes that were dropped on purpose."""
     LEDGER = 6
     """Findings, blanks, repairs and cycles (the damage ledger)."""
+    VOID = 7
+    """The place of records that were torn and never acknowledged, while something behind them was whole."""
 
 
 class Header(NamedTuple):
@@ -130,7 +135,8 @@ def encode_header(
 def parse_header(data: bytes | memoryview, at: int, segment: int, offset: int) -> Header:
     """The header at `data[at:]`, which should be the one written at `offset` of `segment`.
 
-    Raises RecordDamaged: "truncated" (too few bytes), "bad header" (magic, format or checksum), "misdirected".
+    Raises RecordDamaged: "truncated" (too few bytes), "bad header" (magic, format or checksum),
+    "misdirected".
     """
     body = bytes(data[at : at + _BODY_BYTES])
     if len(data) - at < HEADER_BYTES:

@@ -1,28 +1,32 @@
 """What the first opener does after a crash: both copies of the unsealed log are made equal again.
 
-The union of the valid records of a log segment and its mirror is what was acknowledged, and perhaps more. Where one
-copy is damaged the other mends it; an end that is valid in neither is kept in quarantine and cut off, so that the next
-batch follows a proven record. A damaged middle stays where it is, for the beacon to name.
+The union of the valid records of a log segment and its mirror is what was acknowledged, and perhaps more.
+Where one copy is damaged the other mends it; an end that was never written whole in either is kept in
+quarantine and cut off, so that the next batch follows a proven record. What was whole once and has rotted
+stays where it is, for the beacon to name; if it stands at the end, the log goes on in the next segment.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from carma.errors import StorageError
 from carma.ports.disk import Disk
-from carma.store.record import RecordKind, encode_header
+from carma.store.record import HEADER_BYTES, NO_ID, RecordKind, encode_header, parse_header
 from carma.store.scan import Damaged, Intact, merge_copies
 from carma.store.segments import COPIES, Segments
 
-__all__ = ["Recovered", "recover_segment"]
+__all__ = ["Recovered", "begin_segment", "best_bytes", "keep", "recover_segment"]
 
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
     """What recovery found in one log segment.
 
-    end: offset behind the last proven record. sealed: whether that is a footer.
-    mended: copies that were rewritten. torn_bytes: bytes cut off and kept in quarantine. damaged: runs left in place.
+    end: offset behind the last record. sealed: whether that is a footer.
+    mended: copies that were rewritten. torn_bytes: bytes cut off or voided, and kept in quarantine. damaged: runs left
+    in place.
+    closed: nothing may be appended to it; the log goes on in the next segment.
     """
 
     number: int
@@ -31,34 +35,90 @@ class Recovered:
     mended: int = 0
     torn_bytes: int = 0
     damaged: int = 0
+    closed: bool = False
 
 
-def recover_segment(segments: Segments, number: int) -> Recovered:
-    """Make both copies of a log segment equal, synced and cut to their last proven record. Needs the turn."""
+def recover_segment(segments: Segments, number: int, seen: int = 0) -> Recovered:
+    """Make both copies of a log segment equal, durable and cut to their last record. Needs the turn.
+
+    seen: how far somebody has seen whole records; what is damaged before that is not torn.
+    A segment that cannot be read or written is left as it is and closed.
+    """
+    first, other = (segments.read_all(copy, number) for copy in COPIES)
+    unreadable = [
+        copy
+        for copy, data in zip(COPIES, (first, other), strict=True)
+        if data is None and segments.disk.size(segments.path(copy, number)) is not None
+    ]
+    first, other = first or b"", other or b""
+    length = max(len(first), len(other))
+    items = list(merge_copies(first, lambda: other, length, number))
+    torn: list[Damaged] = []
+    holes = [item for item in items if isinstance(item, Damaged) and item.torn and item.offset >= seen]
+    while items and isinstance(items[-1], Damaged) and items[-1].torn and items[-1].offset >= seen:
+        torn.append(items.pop())
+    end = torn[-1].offset if torn else length
+    sealed = bool(items) and isinstance(items[-1], Intact) and items[-1].header.kind == RecordKind.FOOTER
+    rotten = bool(items) and isinstance(items[-1], Damaged)
+    damaged = sum(isinstance(item, Damaged) and item not in holes for item in items)
+    if unreadable:
+        return Recovered(number, end, sealed, damaged=damaged, closed=not sealed)
+    mended, closed = 0, rotten
+    try:
+        for hole in holes:
+            at, past = hole.offset, hole.offset + hole.length
+            _quarantine(segments, number, at, (first[at:past], other[at:past]))
+        # Something of the same append follows, so the place is kept and filled: later it would look rotten, not torn.
+        items = [_void(number, item) if item in holes else item for item in items]
+        for copy, data, rest in zip(COPIES, (first, other), (other, first), strict=True):
+            mended += _mend(segments, copy, number, data, _assemble(items, data, rest, end))
+        if not sealed:
+            _sync(segments, number)
+    except StorageError:
+        closed = not sealed
+    return Recovered(number, end, sealed, mended, sum(hole.length for hole in holes), damaged, closed)
+
+
+def _void(number: int, hole: Damaged) -> Intact:
+    """A record that says nothing, as long as the hole, which was one or more records."""
+    payload = bytes(hole.length - HEADER_BYTES)
+    header = encode_header(RecordKind.VOID, 0, 0, 0, NO_ID, number, hole.offset, payload)
+    return Intact(parse_header(header, 0, number, hole.offset), payload)
+
+
+def begin_segment(segments: Segments, number: int) -> None:
+    """Make an empty log segment, which says that the one before it will never grow again; if the disk lets
+    us.
+    """
+    try:
+        for copy in COPIES:
+            segments.disk.open(segments.path(copy, number), write=True, create=True).close()
+    except StorageError:
+        return
+
+
+def best_bytes(segments: Segments, number: int) -> tuple[bytes, int]:
+    """The bytes of a segment with each record from the copy that has it; and how many no copy has.
+
+    Raises StorageError if neither copy can be read.
+    """
     first, second, length = segments.both(number)
     other = second()
     items = list(merge_copies(first, lambda: other, length, number))
-    torn = items.pop() if items and isinstance(items[-1], Damaged) else None
-    end = torn.offset if torn is not None else length
-    sealed = bool(items) and isinstance(items[-1], Intact) and items[-1].header.kind == RecordKind.FOOTER
-    if torn is not None:
-        _quarantine(segments, number, end, (first[end:], other[end:]))
-    best = _assemble(items, first, other, end)
-    mended = sum(_mend(segments, copy, number, data, best) for copy, data in zip(COPIES, (first, other), strict=True))
-    damaged = sum(isinstance(item, Damaged) for item in items)
-    return Recovered(number, end, sealed, mended, torn.length if torn is not None else 0, damaged)
+    return _assemble(items, first, other, length), sum(isinstance(item, Damaged) for item in items)
 
 
-def _assemble(items: list[Intact | Damaged], first: bytes, other: bytes, end: int) -> bytes:
-    """The best bytes of a segment: proven records, and for damaged runs whatever the longer copy holds."""
-    if first[:end] == other[:end]:
-        return first[:end]
-    longer = first if len(first) >= len(other) else other
-    best = bytearray(longer[:end].ljust(end, b"\0"))
+def _assemble(items: list[Intact | Damaged], own: bytes, other: bytes, end: int) -> bytes:
+    """The best bytes of one copy: every proven record, and for damaged runs what this copy holds of them
+    itself.
+    """
+    best = bytearray(own[:end] + other[len(own) : end])
     for item in items:
         if isinstance(item, Intact):
             header = item.header
-            best[header.offset : header.end] = _bytes_of(item)
+            proven = _bytes_of(item)
+            if best[header.offset : header.end] != proven:
+                best[header.offset : header.end] = proven
     return bytes(best)
 
 
@@ -73,7 +133,9 @@ def _bytes_of(item: Intact) -> bytes:
 
 
 def _mend(segments: Segments, copy: str, number: int, data: bytes, best: bytes) -> bool:
-    """Write `best` over a copy that differs from it. The other copy is whole, so a crash in here loses nothing."""
+    """Write `best` over a copy that differs from it. The other copy is whole, so a crash in here loses
+    nothing.
+    """
     if data == best:
         return False
     disk = segments.disk
@@ -92,6 +154,22 @@ def _mend(segments: Segments, copy: str, number: int, data: bytes, best: bytes) 
     disk.sync_dir(f"{segments.folder}/{copy}")
     segments.forget(number)
     return True
+
+
+def _sync(segments: Segments, number: int) -> None:
+    """Make durable what a process may have written and not synced before it died: readers are about to see
+    it.
+    """
+    if not segments.exists(number):
+        return
+    for copy in COPIES:
+        file = segments.disk.open(segments.path(copy, number), write=True, create=True)
+        try:
+            file.sync()
+        finally:
+            file.close()
+        segments.disk.sync_dir(f"{segments.folder}/{copy}")
+    segments.durable.add(number)
 
 
 def _quarantine(segments: Segments, number: int, end: int, ends: tuple[bytes, bytes]) -> None:

@@ -1,11 +1,11 @@
 """The registry: the disposable SQLite index over the segments.
 
-SQLite runs with its checksum VFS, so a flipped bit in the file is an error and never a wrong answer; any error means:
-build a new registry from the segments, under a new file name. Names are never used twice, because a write-ahead log
-that belongs to another file of the same name would be read as its own.
+SQLite runs with its checksum VFS, so a flipped bit in the file is an error and never a wrong answer; any
+error means: build a new registry from the segments, under a new file name. Names are never used twice,
+because a write-ahead log that belongs to another file of the same name would be read as its own.
 
-Rejected: the standard library's sqlite3 (no checksum VFS, and the WAL of 3.40 can lose commits), LMDB (a truncated file
-kills the process).
+Rejected: the standard library's sqlite3 (no checksum VFS, and the WAL of 3.40 can lose commits), LMDB (a
+truncated file kills the process).
 """
 
 from __future__ import annotations
@@ -45,6 +45,9 @@ _damage_types = (
     apsw.FormatError,
     apsw.SQLError,
     apsw.InternalError,
+    apsw.FullError,
+    apsw.ReadOnlyError,
+    apsw.PermissionsError,
 )
 
 
@@ -79,7 +82,8 @@ class Registry:
         self._closed = False
         self._writer = self._connect()
 
-    # -- opening -----------------------------------------------------------------------------------------------------
+    # -- opening
+    # -----------------------------------------------------------------------------------------------------
 
     @classmethod
     def create(cls, path: str | None, *, cache_kib: int = 8192) -> Registry:
@@ -146,7 +150,8 @@ class Registry:
                 # Closing checkpoints; what it cannot write now is rebuilt from the segments at the next open.
                 self._writer.close(True)
 
-    # -- reading -----------------------------------------------------------------------------------------------------
+    # -- reading
+    # -----------------------------------------------------------------------------------------------------
 
     @contextmanager
     def reader(self) -> Iterator[apsw.Connection]:
@@ -186,7 +191,9 @@ class Registry:
             return apply_read_cursor(db)
 
     def fits(self, segments: Segments) -> bool:
-        """Whether the registry's past is the log's: its last record stands where it saw it, and is the same."""
+        """Whether the registry's past is the log's: its last record stands where it saw it, and is the
+        same.
+        """
         cursor = self.cursor()
         tip = self.state("tip")
         if cursor.offset > segments.size(cursor.segment):
@@ -210,7 +217,8 @@ class Registry:
         """Whether somebody removed the file."""
         return self._vfs == "cksmvfs" and not self.path.startswith("file:") and disk.size(self.path) is None
 
-    # -- writing -----------------------------------------------------------------------------------------------------
+    # -- writing
+    # -----------------------------------------------------------------------------------------------------
 
     @contextmanager
     def transaction(self) -> Iterator[apsw.Connection]:

@@ -2,6 +2,12 @@
 
 Pure: bytes in, findings out. One bad record costs one record: after damage it goes on at the next magic whose
 header is whole and says that it belongs exactly there.
+
+Torn or rotten? A write that never reached the disk leaves what was there before: the end of the file, or a
+whole sector of zeros. It was not acknowledged and says nothing. Anything else was written once and has rotted
+since, and then even a bare header has a say: its fragment has no older text (Alagappan et al.,
+"Protocol-Aware Recovery for Consensus-Based Storage", FAST 2018). Only the last append of a segment without a
+footer can be torn, because the one before it was acknowledged before it began.
 """
 
 from __future__ import annotations
@@ -10,15 +16,20 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from carma.store.record import (
+    APPEND,
     HEADER_BYTES,
     MAGIC,
     Header,
     RecordDamaged,
+    RecordKind,
     check_payload,
     parse_header,
 )
 
-__all__ = ["Damaged", "Intact", "merge_copies", "record_at"]
+__all__ = ["SECTOR_BYTES", "Damaged", "Intact", "merge_copies", "record_at"]
+
+SECTOR_BYTES = 512
+"""The smallest unit that a disk writes whole."""
 
 
 class Intact(NamedTuple):
@@ -29,12 +40,21 @@ class Intact(NamedTuple):
 
 
 class Damaged(NamedTuple):
-    """A run of bytes that is not a record. `header` is known where only the payload is damaged."""
+    """A run of bytes that is not a record. `header` is known where only the payload is damaged.
+
+    torn: it was never written whole, so it was never acknowledged and its header says nothing.
+    """
 
     offset: int
     length: int
     reason: str
     header: Header | None
+    torn: bool = False
+
+    @property
+    def named(self) -> Header | None:
+        """The header of a record that was once there."""
+        return None if self.torn else self.header
 
 
 def record_at(data: bytes | memoryview, at: int, segment: int, offset: int) -> Intact:
@@ -48,11 +68,31 @@ def record_at(data: bytes | memoryview, at: int, segment: int, offset: int) -> I
 def merge_copies(
     first: bytes, second: Callable[[], bytes], length: int, segment: int, base: int = 0
 ) -> Iterator[Intact | Damaged]:
-    """Every record and every damaged run of a segment, in order and without gaps, each record from the copy that has it.
+    """Every record and every damaged run of a segment, in order and without gaps, each record from the copy
+    that has it.
 
-    first: bytes of one copy from offset `base` on; second: gives those of the other, asked only when it is needed.
+    first: bytes of one copy from offset `base` on; second: gives those of the other, asked only when it is
+    needed.
     length: of the longer copy, from `base` on. The offsets that come back are those in the segment.
     """
+    # A run that looks torn is one only if nothing was appended after it, so it waits for the end of its
+    # append.
+    waiting: list[Intact | Damaged] = []
+    for item in _runs(first, second, length, segment, base):
+        header = item.header
+        if header is not None and (header.flags & APPEND or header.kind == RecordKind.FOOTER):
+            yield from (w._replace(torn=False) if isinstance(w, Damaged) else w for w in waiting)
+            waiting = []
+        if waiting or (isinstance(item, Damaged) and item.torn):
+            waiting.append(item)
+        else:
+            yield item
+    yield from waiting
+
+
+def _runs(
+    first: bytes, second: Callable[[], bytes], length: int, segment: int, base: int
+) -> Iterator[Intact | Damaged]:
     copies = [first]
     at = 0
     while at < length:
@@ -94,11 +134,29 @@ def _damaged_run(
             header = parse_header(data, at, segment, base + at)
         except RecordDamaged:
             continue
-        # The header is whole, so its length is true: the record ends where it says, or where the file was cut.
-        end = min(at + HEADER_BYTES + header.length, length)
-        return Damaged(base + at, end - at, damage.reason, header)
+        # The header is whole, so its length is true: the record ends where it says, or where the file was
+        # cut.
+        whole = at + HEADER_BYTES + header.length
+        torn = all(_unwritten(data, at, whole, base) for data in copies)
+        end = min(whole, length)
+        return Damaged(base + at, end - at, damage.reason, header, torn)
     end = min(_next_header(data, at + 1, segment, base, length) for data in copies)
-    return Damaged(base + at, end - at, damage.reason, None)
+    torn = end - at < HEADER_BYTES or all(_unwritten(data, at, end, base) for data in copies)
+    return Damaged(base + at, end - at, damage.reason, None, torn)
+
+
+def _unwritten(data: bytes, start: int, end: int, base: int) -> bool:
+    """Whether a copy shows that some of these bytes never reached the disk: it ends before, or has a sector
+    of zeros.
+    """
+    if len(data) < end:
+        return True
+    first = (base + start) // SECTOR_BYTES * SECTOR_BYTES - base
+    for sector in range(first, end, SECTOR_BYTES):
+        part = data[max(sector, start) : min(sector + SECTOR_BYTES, end)]
+        if part.count(0) == len(part):
+            return True
+    return False
 
 
 def _next_header(data: bytes, start: int, segment: int, base: int, length: int) -> int:

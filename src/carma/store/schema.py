@@ -1,9 +1,9 @@
 """The registry's tables.
 
-`fragments` has one row for every version that the segments hold; `live` marks the newest one of a fragment that was not
-deleted. `words` is contentless: the texts stay in the segments, where they are proven on every read. Metadata is
-flattened (`a.b`, one row per list element), so that a filter is an index look-up. Rows of `metadata` that belong to a
-dead version are swept at rest; every query joins them with what is live.
+`fragments` has one row for every version that the segments hold; `live` marks the newest one of a fragment
+that was not deleted. `words` is contentless: the texts stay in the segments, where they are proven on every
+read. Metadata is flattened (`a.b`, one row per list element), so that a filter is an index look-up. Rows of
+`metadata` that belong to a dead version are swept at rest; every query joins them with what is live.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The files that hold records: where they are, and reading one record back, proven.
 
-Two families of segments lie in the same folder. Log segments (`000042.seg`) are appended to, one after the other, and
-their order is the order of writing. Rewritten segments (`c000007.seg`) are made whole by a compaction and never
-appended to; a REWRITE record in the log announces them. Numbers of rewritten segments carry bit 30, so that one
-32-bit number in a record header names either.
+Two families of segments lie in the same folder. Log segments (`000042.seg`) are appended to, one after the
+other, and their order is the order of writing. Rewritten segments (`c000007.seg`) are made whole by a
+compaction and never appended to; a REWRITE record in the log announces them. Numbers of rewritten segments
+carry bit 30, so that one 32-bit number in a record header names either.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Literal
 
-from carma.errors import CarmaError
+from carma.errors import CarmaError, StorageError
 from carma.ports.disk import Disk, File
 from carma.store.record import HEADER_BYTES, RecordDamaged
 from carma.store.scan import Intact, record_at
@@ -40,6 +40,8 @@ class Segments:
     def __init__(self, disk: Disk, folder: str) -> None:
         self.disk = disk
         self.folder = folder
+        self.durable: set[int] = set()
+        """Log segments whose names this process has made durable in both folders."""
         self._files: OrderedDict[tuple[Copy, int], File] = OrderedDict()
 
     def path(self, copy: Copy, number: int) -> str:
@@ -74,10 +76,23 @@ class Segments:
             return None
 
     def both(self, number: int, start: int = 0) -> tuple[bytes, Callable[[], bytes], int]:
-        """Both copies from `start` on, as `merge_copies` takes them: one read now, the other when asked, the length."""
-        first = self.read_all("segments", number, start) or b""
+        """Both copies from `start` on, as `merge_copies` takes them: one read now, the other when asked, the
+        length.
+
+        Asking for the other raises StorageError if the copy that reaches to the end cannot be read: what
+        cannot be read now must not be taken for what is not there.
+        """
+        first = self.read_all("segments", number, start)
         length = max(self.size(number) - start, 0)
-        return first, lambda: self.read_all("mirror", number, start) or b"", length
+
+        def second() -> bytes:
+            other = self.read_all("mirror", number, start)
+            known = max(len(first or b""), len(other or b""))
+            if known < length and (first is None or other is None):
+                raise StorageError(f"Neither copy of segment {number} can be read to its end.")
+            return other or b""
+
+        return first or b"", second, length
 
     def read(self, segment: int, offset: int, length: int) -> Intact:
         """The proven record at a place, from the mirror if the first copy is damaged.
@@ -116,7 +131,9 @@ class Segments:
         self._files.clear()
 
     def _file(self, copy: Copy, number: int) -> File:
-        """An open file. Evicted handles are not closed here but by their last user, who may be another thread."""
+        """An open file. Evicted handles are not closed here but by their last user, who may be another
+        thread.
+        """
         key = (copy, number)
         file = self._files.get(key)
         if file is None:

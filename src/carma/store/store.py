@@ -1,8 +1,9 @@
 """The store: records in segments, and the registry that follows them.
 
-Writing goes log first: a batch is acknowledged when it lies in tail and mirror, both synced. The registry follows in the
-background, or at once when somebody asks for what it does not know yet; it may be deleted at any moment. The store knows
-nothing of meaning: it hands every entry, its own or another process's, to one listener.
+Writing goes log first: a batch is acknowledged when it lies in tail and mirror, both synced. The registry
+follows in the background, or at once when somebody asks for what it does not know yet; it may be deleted at
+any moment. The store knows nothing of meaning: it hands every entry, its own or another process's, to one
+listener.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from carma.config import Settings
-from carma.errors import CarmaError, MemoryClosed, ReadOnlyMemory
+from carma.errors import CarmaError, MemoryClosed, ReadOnlyMemory, StorageError
 from carma.ports.clock import Clock, Entropy
 from carma.ports.disk import Disk
 from carma.store.commit import Committer, Prepare, Request
@@ -22,10 +23,11 @@ from carma.store.follow import Follower, Listener
 from carma.store.identity import Identity, write_identity
 from carma.store.log import Cursor, Tail
 from carma.store.opening import Opened, open_parts
-from carma.store.record import HEADER_BYTES, NO_DIGEST, NO_ID, RecordDamaged, RecordKind, encode_header
+from carma.store.record import APPEND, HEADER_BYTES, NO_DIGEST, NO_ID, RecordDamaged, RecordKind, encode_header
+from carma.store.recovery import begin_segment, recover_segment
 from carma.store.registry import Registry
 from carma.store.scan import Intact
-from carma.store.segments import Segments
+from carma.store.segments import COPIES, Segments
 from carma.store.turn import Turn
 
 __all__ = ["Store", "open_store"]
@@ -67,7 +69,7 @@ class Store:
         self._follower = Follower(
             opened.registry, opened.segments, opened.cursor, opened.last_seq, opened.reopen, threaded=real
         )
-        self._poisoned: set[int] = set()
+        self._poisoned: set[int] = set(opened.closed)
         self._committer = Committer(self._write_batch)
         self._tail: Tail | None = None
         if opened.turn is not None:
@@ -76,7 +78,8 @@ class Store:
         self._closed = False
         self.last_write = clock.monotonic()
 
-    # -- state -------------------------------------------------------------------------------------------------------
+    # -- state
+    # -------------------------------------------------------------------------------------------------------
 
     @property
     def read_only(self) -> bool:
@@ -109,10 +112,13 @@ class Store:
         if os.getpid() != self._pid:
             raise MemoryClosed("This process was forked from the one that opened the memory; open it again here.")
 
-    # -- reading -----------------------------------------------------------------------------------------------------
+    # -- reading
+    # -----------------------------------------------------------------------------------------------------
 
     def refresh(self) -> None:
-        """See what other processes have written. Costs two looks at the file system when there is nothing new."""
+        """See what other processes have written. Costs two looks at the file system when there is nothing
+        new.
+        """
         self._follower.refresh()
 
     def settle(self) -> None:
@@ -120,12 +126,18 @@ class Store:
         self._follower.refresh()
         self._follower.settle()
 
+    def mend_registry(self) -> None:
+        """Put a usable registry in place of a damaged one."""
+        self._follower.replace_registry()
+
     def pending(self) -> int:
         """Entries that the registry does not know yet."""
         return self._follower.pending()
 
     def head(self, id: bytes) -> Entry | None:
-        """The newest entry of a fragment (content may be absent), tombstones included; None if there is none."""
+        """The newest entry of a fragment (content may be absent), tombstones included; None if there is
+        none.
+        """
         return self._follower.head(id)
 
     def read(self, segment: int, offset: int, length: int) -> Intact:
@@ -149,7 +161,8 @@ class Store:
             raise damage
         return entry_of(self.segments.read(*place))
 
-    # -- writing -----------------------------------------------------------------------------------------------------
+    # -- writing
+    # -----------------------------------------------------------------------------------------------------
 
     def commit(self, prepare: Prepare) -> Sequence[Entry]:
         """Write the drafts that `prepare` makes under the turn; durable when it returns.
@@ -220,10 +233,10 @@ class Store:
                 with self._follower.appending():
                     tail.append(data, self.now_ms())
                     end = Cursor(tail.number, tail.end)
-            finally:
+            except StorageError:
                 if tail.poisoned:
-                    # What the failed append left there is read back, like another process's, before we go on.
-                    self._poisoned.add(tail.number)
+                    self._abandon(tail.number)
+                raise
             self._follower.publish(chunk, end)
             entries.extend(chunk)
         self.last_write = self.clock.monotonic()
@@ -241,7 +254,7 @@ class Store:
             time_ms = draft.time_ms or now
             header = encode_header(
                 draft.kind, draft.version, seq, time_ms, draft.id, tail.number, offset, draft.payload,
-                draft.text_digest,
+                draft.text_digest, 0 if entries else APPEND,
             )  # fmt: skip
             length = HEADER_BYTES + len(draft.payload)
             raw = draft.payload if draft.content is None else b""
@@ -256,8 +269,16 @@ class Store:
             at += 1
         return entries, b"".join(parts), at
 
+    def _abandon(self, number: int) -> None:
+        """Never write to a log segment again. What a failed append left in it is read back, like another
+        process's.
+        """
+        self._poisoned.add(number)
+        begin_segment(self.segments, number + 1)
+
     def _tail_for_writing(self) -> Tail:
         """The tail at the end of what was followed; a new one where the last is sealed, poisoned or full."""
+        self._clear_end()
         tail, cursor = self._tail, self._follower.cursor
         if tail is None or (tail.number, tail.end) != cursor:
             if tail is not None:
@@ -267,10 +288,31 @@ class Store:
             tail = self._next_tail(tail)
         return tail
 
+    def _clear_end(self) -> None:
+        """If a process died while it wrote, or a copy went missing, make both copies end where the log
+        ends.
+        """
+        number, end = self._follower.cursor
+        paths = [self.segments.path(copy, number) for copy in COPIES]
+        if number in self._poisoned or all((self.disk.size(path) or 0) == end for path in paths):
+            return
+        if self._tail is not None:
+            self._tail.close()
+            self._tail = None
+        self.segments.forget(number)
+        if recover_segment(self.segments, number, seen=end).closed:
+            self._abandon(number)
+        self._follower.refresh()
+
     def _next_tail(self, tail: Tail) -> Tail:
         if tail.number not in self._poisoned:
-            with self._follower.appending():
-                tail.seal(self.now_ms())
+            try:
+                with self._follower.appending():
+                    tail.seal(self.now_ms())
+            except StorageError:
+                if tail.poisoned:
+                    self._abandon(tail.number)
+                raise
         tail.close()
         self._tail = self._open_tail(Cursor(tail.number + 1, 0))
         self._follower.advance(Cursor(tail.number + 1, 0))
@@ -303,7 +345,8 @@ class Store:
             try:
                 self._follower.settle()
             except CarmaError:
-                # The registry is disposable: what it could not take now is read from the log at the next open.
+                # The registry is disposable: what it could not take now is read from the log at the next
+                # open.
                 pass
         if self._pool is not None and not forked:
             self._pool.shutdown()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from carma.store.record import RecordKind
 from carma.store.scan import Damaged, merge_copies
 from carma.store.segments import COPIES, REWRITTEN
 from carma.store.store import Store
@@ -10,9 +11,11 @@ __all__ = ["sweep_files", "sweep_registry"]
 
 
 def sweep_files(store: Store, linger_s: float) -> int:
-    """Remove replaced segments whose time is up and orphans of an interrupted compaction; how many files went.
+    """Remove replaced segments whose time is up and orphans of an interrupted compaction; how many files
+    went.
 
-    Before a replaced segment goes, the one that took its place is read and proven from its first byte to its last.
+    Before a replaced segment goes, the one that took its place is read and proven from its first byte to its
+    last.
     """
     store.settle()
     now = store.now_ms()
@@ -32,11 +35,19 @@ def sweep_files(store: Store, linger_s: float) -> int:
 
 
 def _unused(store: Store, segment: int) -> bool:
-    return store.registry.one("SELECT 1 FROM fragments WHERE segment=? LIMIT 1", (segment,)) is None
+    """Whether the registry knows of nothing there that must be kept."""
+    kept = store.registry.one(
+        "SELECT 1 FROM fragments WHERE segment=?1 UNION ALL "
+        "SELECT 1 FROM other WHERE segment=?1 AND kind=?2 LIMIT 1",
+        (segment, int(RecordKind.LEDGER)),
+    )
+    return kept is None
 
 
 def _whole(store: Store, segment: int) -> bool:
-    """Whether both copies of a segment are proven, or it was itself replaced since (then its successor is asked)."""
+    """Whether both copies of a segment are proven, or it was itself replaced since (then its successor is
+    asked).
+    """
     later = store.registry.one("SELECT output FROM rewritten WHERE segment=?", (segment,))
     if later is not None:
         return _whole(store, later[0])
@@ -51,7 +62,9 @@ def _whole(store: Store, segment: int) -> bool:
 
 
 def _orphans(store: Store, linger_s: float) -> list[int]:
-    """Rewritten segments that nothing announced, older than the time a compaction may take to announce them."""
+    """Rewritten segments that nothing announced, older than the time a compaction may take to announce
+    them.
+    """
     announced = {row[0] for row in store.registry.rows("SELECT output FROM rewritten")}
     found = []
     for number in store.segments.numbers():

@@ -1,8 +1,8 @@
 """Processes take turns: the lock that lets one process at a time append to a memory.
 
-The lock is flock(2) on the memory's own folder: nothing to create, nothing left behind, given back by the kernel when
-its holder dies. Since a lock does not say who holds it, the holder's process id stands in the file `turn`; it is a
-hint for people and not part of the protocol.
+The lock is flock(2) on the memory's own folder: nothing to create, nothing left behind, given back by the
+kernel when its holder dies. Since a lock does not say who holds it, the holder's process id stands in the
+file `turn`; it is a hint for people and not part of the protocol.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ _LONGEST_PAUSE_S = 0.01
 
 
 class Turn:
-    """The turn to write in one memory, for one process. Not for two threads at once: the committer sees to that."""
+    """The turn to write in one memory, for one process. Not for two threads at once: the committer sees to
+    that.
+    """
 
     def __init__(self, disk: Disk, folder: str, clock: Clock, wait_ms: int) -> None:
         self._lock = disk.lock(folder)
@@ -57,7 +59,7 @@ class Turn:
             self._wait()
         try:
             self._sign()
-        except CarmaError:
+        except (CarmaError, FileNotFoundError):
             # The name of the holder is a hint; a full disk must not keep anybody from deleting.
             pass
 

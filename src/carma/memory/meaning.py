@@ -1,0 +1,349 @@
+"""Meaning: the columns and vectors of an open memory, kept up to the log.
+
+As a listener it hears of every entry in order: a fragment gets a row in the columns; its vector comes from
+the record (given by the caller), from the version before (same text), or from the embedder, later. What waits
+for the embedder is a queue of write numbers that is filled again at open, so a killed process loses nothing
+but time. All vectors go to the vectors file, which every process of this memory shares and follows.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from blake3 import blake3
+from numpy.typing import NDArray
+
+from carma.embed import Fingerprint
+from carma.errors import CarmaError
+from carma.search.columns import Columns
+from carma.search.columns import Entry as Row
+from carma.search.vectorindex import VectorIndex
+from carma.store.entry import Entry
+from carma.store.identity import Identity
+from carma.store.record import RecordDamaged, RecordKind
+from carma.store.store import Store
+from carma.store.vectors import VectorsFile
+
+__all__ = ["Meaning", "tag_of"]
+
+Floats = NDArray[np.float32]
+_LOAD = (
+    "SELECT seq, id, parent, position, user, agent, session, created / 1000.0, expires, segment, offset, length, "
+    "text_digest FROM fragments WHERE live ORDER BY seq"
+)
+
+
+def tag_of(fingerprint: Fingerprint) -> bytes:
+    """Eight bytes that name an embedder in a record."""
+    return blake3(f"{fingerprint.name}\0{fingerprint.dimension}\0{fingerprint.digest}".encode()).digest(8)
+
+
+class Meaning:
+    """Columns, vector index and what waits to be embedded. Hears of entries from one thread at a time."""
+
+    def __init__(self, store: Store, fingerprint: Fingerprint | None) -> None:
+        self.store = store
+        self.fingerprint = fingerprint
+        self.tag = tag_of(fingerprint) if fingerprint is not None else None
+        self.columns = Columns()
+        self.index: VectorIndex | None = None
+        self.moved_away = False
+        """Another process moved the memory to another embedder."""
+        self._lock = threading.RLock()
+        self._file: VectorsFile | None = None
+        self._digests = bytearray()
+        """Sixteen bytes for each row: the digest of its text."""
+        self._waiting: dict[int, tuple[bytes, str | None]] = {}
+        self._unwritten: list[tuple[int, bytes, Floats]] = []
+        self.changed = threading.Condition(self._lock)
+        self.load()
+
+    # -- loading
+    # -----------------------------------------------------------------------------------------------------
+
+    def load(self) -> None:
+        """Read columns and vectors anew."""
+        with self._lock:
+            rows = self.store.registry.rows(_LOAD)
+            self.columns = Columns()
+            self.columns.append([Row(*row[:12]) for row in rows])
+            self._digests = bytearray(b"".join(row[12] for row in rows))
+            self._waiting, self._unwritten = {}, []
+            self.index = self._new_index()
+            if self.index is not None:
+                self._load_vectors(self.index)
+                have = self.index.has(np.arange(len(self.columns)))
+                for at in np.flatnonzero(~have).tolist():
+                    self._waiting[int(rows[at][0])] = (rows[at][12], None)
+            self.changed.notify_all()
+
+    def reset(self) -> None:
+        """The log cannot be followed from where we were."""
+        self.load()
+
+    def _new_index(self) -> VectorIndex | None:
+        if self.fingerprint is None:
+            return None
+        return VectorIndex(self.fingerprint.dimension, exact_below=self.store.settings.exact_below)
+
+    def _load_vectors(self, index: VectorIndex) -> None:
+        """The saved index for what it covers, the vectors file for the rest; a vector must belong to its
+        text.
+        """
+        assert self.fingerprint is not None and self.tag is not None
+        index.load(self.store.disk, self._index_path(), fingerprint=self.tag, rows_of=self._rows_of)
+        if self._file is None:
+            self._file = VectorsFile(
+                self.store.disk, f"{self.store.folder}/index", self.fingerprint.dimension, self.tag
+            )
+        self._file.restart()
+
+        def missing(seqs: NDArray[np.int64], digests: NDArray[np.uint8]) -> bool:
+            rows = self._rows_of(seqs, digests)
+            return not bool(index.has(rows[rows >= 0]).all())
+
+        for block in self._file.follow(missing):
+            rows = self._rows_of(block.seqs, block.text_digests)
+            index.add(rows[rows >= 0], block.vectors[rows >= 0])
+
+    def _index_path(self) -> str:
+        assert self.tag is not None
+        return f"{self.store.folder}/index/vectors-{self.tag.hex()}.faiss"
+
+    def _rows_of(self, seqs: NDArray[Any], digests: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """The row of each write that is alive and whose text has the digest, else -1. digests: shape (n,
+        16).
+        """
+        rows = self.columns.row_of(seqs.astype(np.int64))
+        table = np.frombuffer(bytes(self._digests), np.uint8).reshape(-1, 16)
+        known = np.flatnonzero(rows >= 0)
+        other = (table[rows[known]] != digests.reshape(-1, 16)[known]).any(axis=1)
+        rows[known[other]] = -1
+        return rows
+
+    def _identify(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], bytes]:
+        """The write numbers and text digests of rows."""
+        table = np.frombuffer(bytes(self._digests), np.uint8).reshape(-1, 16)
+        return self.columns.seqs[rows], table[rows].tobytes()
+
+    # -- following the log
+    # -------------------------------------------------------------------------------------------
+
+    def entries(self, entries: Sequence[Entry]) -> None:
+        """New entries, in the order of the log."""
+        with self._lock:
+            run: list[Entry] = []
+            for entry in entries:
+                if entry.kind == RecordKind.FRAGMENT:
+                    if entry.fresh:
+                        run.append(entry)
+                        continue
+                    self._add(run)
+                    run = []
+                    self._change(entry)
+                elif entry.kind == RecordKind.TOMBSTONE:
+                    self._add(run)
+                    run = []
+                    self._end(entry.id)
+                elif entry.kind == RecordKind.MEMORY:
+                    self._heard(entry)
+            self._add(run)
+            self.changed.notify_all()
+
+    def _add(self, entries: Sequence[Entry]) -> None:
+        """Fragments that nothing knew before."""
+        if not entries:
+            return
+        rows = self.columns.append([_row(entry) for entry in entries])
+        self._digests += b"".join(entry.text_digest for entry in entries)
+        if self.index is None:
+            return
+        given = [
+            (row, entry)
+            for row, entry in zip(rows, entries, strict=True)
+            if entry.content is not None and entry.content.vector is not None and entry.content.embedder == self.tag
+        ]
+        if given:
+            data = b"".join(entry.content.vector for _, entry in given if entry.content and entry.content.vector)
+            vectors = np.frombuffer(data, "<f4").reshape(len(given), -1)
+            self.index.add(np.fromiter((row for row, _ in given), np.int64, len(given)), vectors)
+            self._unwritten.extend(
+                (entry.seq, entry.text_digest, vector) for (_, entry), vector in zip(given, vectors, strict=True)
+            )
+        if len(given) < len(entries):
+            has = {entry.seq for _, entry in given}
+            for entry in entries:
+                if entry.seq not in has and entry.content is not None:
+                    self._waiting[entry.seq] = (entry.text_digest, entry.content.text)
+
+    def _change(self, entry: Entry) -> None:
+        """A fragment that may be known: its vector is kept if the text is the same."""
+        old = self.columns.find(entry.id)
+        if old >= 0:
+            old_seq = int(self.columns.seqs[old])
+            if old_seq >= entry.seq:
+                return
+            self._waiting.pop(old_seq, None)
+            same = bytes(self._digests[old * 16 : old * 16 + 16]) == entry.text_digest
+            vector = self.index.vectors(np.array([old])) if same and self.index is not None else None
+            self._add([entry])
+            if self.index is not None:
+                self.index.remove(np.array([old]))
+                if vector is not None and entry.seq in self._waiting and np.isfinite(vector).all():
+                    self.embedded([entry.seq], [entry.text_digest], vector)
+        else:
+            self._add([entry])
+
+    def _end(self, id: bytes) -> None:
+        row = self.columns.find(id)
+        if row < 0:
+            return
+        seq = int(self.columns.seqs[row])
+        self.columns.drop([seq])
+        self._waiting.pop(seq, None)
+        if self.index is not None:
+            self.index.remove(np.array([row]))
+
+    def _heard(self, entry: Entry) -> None:
+        told = Identity.from_payload(entry.payload).embedder
+        ours = self.fingerprint.to_dict() if self.fingerprint is not None else None
+        if told is not None and ours is not None and dict(told) != ours:
+            self.moved_away = True
+
+    # -- embedding
+    # ---------------------------------------------------------------------------------------------------
+
+    def pending(self) -> int:
+        """Live fragments without a vector."""
+        return len(self._waiting)
+
+    def next_texts(self, count: int) -> list[tuple[int, bytes, str]]:
+        """Up to `count` waiting fragments: seq, text digest, text. What cannot be read is dropped: it has no
+        text.
+        """
+        self.adopt()
+        with self._lock:
+            wanted = [(seq, *self._waiting[seq]) for seq in list(self._waiting)[:count]]
+        out: list[tuple[int, bytes, str]] = []
+        for seq, digest, text in wanted:
+            text = text if text is not None else self._read(seq)
+            if text is None:
+                with self._lock:
+                    self._waiting.pop(seq, None)
+                    self.changed.notify_all()
+            else:
+                out.append((seq, digest, text))
+        return out
+
+    def _read(self, seq: int) -> str | None:
+        row = int(self.columns.row_of([seq])[0])
+        if row < 0:
+            return None
+        try:
+            entry = self.store.read_entry(seq, *self.columns.location(row))
+        except RecordDamaged:
+            return None
+        return entry.content.text if entry.content is not None else None
+
+    def embedded(self, seqs: Sequence[int], digests: Sequence[bytes], vectors: Floats) -> None:
+        """Take vectors that were made for waiting fragments; those that changed meanwhile are left out."""
+        with self._lock:
+            assert self.index is not None
+            good = [at for at, seq in enumerate(seqs) if self._waiting.get(seq, (None,))[0] == digests[at]]
+            if good:
+                rows = self.columns.row_of([seqs[at] for at in good])
+                alive = [at for at, row in zip(good, rows.tolist(), strict=True) if row >= 0]
+                self.index.add(rows[rows >= 0], vectors[alive])
+                self._unwritten.extend((seqs[at], digests[at], vectors[at]) for at in alive)
+            for seq in seqs:
+                self._waiting.pop(seq, None)
+            self.changed.notify_all()
+
+    def adopt(self) -> None:
+        """Take the vectors that other processes have made."""
+        if self._file is None or not self._waiting:
+            return
+        with self._lock:
+            for block in self._file.follow():
+                wanted = [at for at, seq in enumerate(block.seqs.tolist()) if seq in self._waiting]
+                rows = self._rows_of(block.seqs[wanted], block.text_digests[wanted])
+                assert self.index is not None
+                self.index.add(rows[rows >= 0], block.vectors[wanted][rows >= 0])
+                for at, row in zip(wanted, rows.tolist(), strict=True):
+                    if row >= 0:
+                        self._waiting.pop(int(block.seqs[at]), None)
+            self.changed.notify_all()
+
+    def write_vectors(self) -> None:
+        """Append new vectors to the vectors file. Raises StorageError."""
+        with self._lock:
+            batch, self._unwritten = self._unwritten, []
+        if not batch or self._file is None or self.store.read_only:
+            return
+        self._file.append(
+            np.array([seq for seq, _, _ in batch], np.int64),
+            b"".join(digest for _, digest, _ in batch),
+            np.stack([vector for _, _, vector in batch]),
+        )
+
+    # -- keeping
+    # -----------------------------------------------------------------------------------------------------
+
+    def save(self) -> None:
+        """Write what a next opening would otherwise have to make again. Raises StorageError."""
+        self.write_vectors()
+        if self.index is not None and self.tag is not None and not self.store.read_only:
+            with self._lock:
+                self.index.save(
+                    self.store.disk, self._index_path(), fingerprint=self.tag, identify=self._identify
+                )
+
+    def purge(self) -> None:
+        """Write the vectors file anew with live vectors only."""
+        self.write_vectors()
+        if self._file is not None and not self.store.read_only:
+            alive = self.columns.seqs[self.columns.alive]
+            self._file.rewrite(alive)
+        if self.index is not None and not self.store.read_only:
+            self.index.rebuild()
+            self.store.disk.unlink(self._index_path())
+            self.save()
+
+    def forget(self) -> None:
+        """Remove the vectors of this embedder: the memory has moved to another. Processes that still use it
+        go on.
+        """
+        if self._file is not None:
+            self._file.remove()
+
+    def has_unwritten(self) -> bool:
+        """Whether vectors wait to be written to the vectors file."""
+        return bool(self._unwritten)
+
+    def freshness(self) -> dict[str, Any]:
+        """How many vectors there are and how many are still to come."""
+        return {
+            "indexed": len(self.index) if self.index is not None else 0,
+            "pending": self.pending(),
+            "damaged_blocks": self._file.damaged_blocks if self._file is not None else 0,
+        }
+
+    def close(self) -> None:
+        """Keep what was made. Errors are ignored: all of it can be made again."""
+        try:
+            self.save()
+        except CarmaError:
+            return
+
+
+def _row(entry: Entry) -> Row:
+    content = entry.content
+    assert content is not None
+    return Row(
+        entry.seq, entry.id, content.parent, entry.position, content.user, content.agent, content.session,
+        entry.created_ms / 1000, content.expires, entry.segment, entry.offset, entry.length,
+    )  # fmt: skip
+

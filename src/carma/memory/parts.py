@@ -1,0 +1,119 @@
+"""Where an open memory is put together: the one place that makes the real disk, clock, randomness and
+embedder.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from carma.config import Settings
+from carma.embed import Embedder, Fingerprint, MiniLM
+from carma.embed.by_name import embedder_by_name
+from carma.errors import CarmaError, EmbedderMismatch
+from carma.memory.browse import Browser
+from carma.memory.find import Finder
+from carma.memory.meaning import Meaning, tag_of
+from carma.memory.reading import Reader
+from carma.memory.upkeep import Upkeep
+from carma.memory.writing import Writer
+from carma.ports.clock import Clock, Entropy, SystemClock, SystemEntropy
+from carma.ports.disk import Disk, LocalDisk
+from carma.ports.netfs import refuse_network_file_system
+from carma.store.store import Store, open_store
+
+__all__ = ["Parts", "open_memory_parts"]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a `Memory` is made of."""
+
+    store: Store
+    reader: Reader
+    writer: Writer
+    browser: Browser
+    finder: Finder
+    upkeep: Upkeep
+    entropy: Entropy
+
+
+def open_memory_parts(
+    path: str,
+    embedder: Embedder | str | None,
+    settings: Settings,
+    disk: Disk | None,
+    clock: Clock | None,
+    entropy: Entropy | None,
+    *,
+    create: bool,
+    read_only: bool,
+) -> Parts:
+    """Open everything that a memory needs, or nothing: whatever was opened is closed again when a later part
+    fails.
+    """
+    disk, clock, entropy = disk or LocalDisk(), clock or SystemClock(), entropy or SystemEntropy()
+    real = disk.real_path(path) is not None
+    folder = os.path.abspath(os.path.expanduser(path)) if real else path
+    if real:
+        refuse_network_file_system(folder)
+    wanted = embedder_by_name(embedder) if isinstance(embedder, str) else embedder
+    store = open_store(disk, folder, settings, clock, entropy, create=create, read_only=read_only)
+    try:
+        chosen = _embedder(store, wanted)
+        fingerprint = chosen.fingerprint if chosen is not None else _recorded(store)
+        reader = Reader(store)
+        writer = Writer(settings, clock, entropy, reader)
+        if fingerprint is not None:
+            writer.dimension, writer.tag = fingerprint.dimension, tag_of(fingerprint)
+        meaning = Meaning(store, fingerprint)
+        store.listen(meaning)
+        store.refresh()
+        finder = Finder(store, reader, meaning, chosen, threaded=real)
+        upkeep = Upkeep(store, finder, threaded=real)
+        return Parts(store, reader, writer, Browser(store, reader), finder, upkeep, entropy)
+    except BaseException:
+        store.close()
+        raise
+
+
+def _recorded(store: Store) -> Fingerprint | None:
+    return Fingerprint.from_dict(store.identity.embedder) if store.identity.embedder else None
+
+
+def _embedder(store: Store, wanted: Embedder | None) -> Embedder | None:
+    """The embedder to use: the one asked for if it is the one that filled the memory, else that one if it can
+    be had.
+
+    A memory whose own embedder cannot be had opens all the same: words find its texts, and so do given
+    vectors. Raises EmbedderMismatch.
+    """
+    recorded = _recorded(store)
+    if wanted is not None:
+        if recorded is None:
+            _record(store, wanted.fingerprint)
+        elif wanted.fingerprint != recorded:
+            raise EmbedderMismatch(
+                f"This memory was filled by {recorded.name} ({recorded.dimension} numbers, {recorded.digest[:12]}); "
+                f"{wanted.fingerprint.name} ({wanted.fingerprint.dimension} numbers, {wanted.fingerprint.digest[:12]}) "
+                "does not compare with it."
+            )
+        return wanted
+    if recorded is None:
+        default = MiniLM(store.settings.embed_threads)
+        _record(store, default.fingerprint)
+        return default
+    packaged = MiniLM(store.settings.embed_threads)
+    if packaged.fingerprint == recorded:
+        return packaged
+    try:
+        named = embedder_by_name(recorded.name)
+    except CarmaError:
+        return None
+    return named if named.fingerprint == recorded else None
+
+
+def _record(store: Store, fingerprint: Fingerprint) -> None:
+    """Note in a new memory which embedder fills it."""
+    if not store.read_only:
+        store.set_identity(store.identity.with_embedder(fingerprint.to_dict()))
