@@ -22,8 +22,8 @@
     ├── MissingExtra            an optional package is not installed
     └── ArchiveDamaged          an archive or export that cannot be read
 
-Each class carries a stable `code`, an HTTP `status`, a command line `exit_code` and a default `hint` that says what
-to do. `problem()` renders the one JSON shape of an error (RFC 9457, problem details).
+Each class carries a stable `code`, an HTTP `status`, a command line `exit_code` and a default `hint` that
+says what to do. `problem()` renders the one JSON shape of an error (RFC 9457, problem details).
 """
 
 from __future__ import annotations
@@ -222,7 +222,9 @@ class DurabilityError(StorageError):
     """A sync failed: the write that raised this may or may not exist after a restart."""
 
     code = "durability"
-    default_hint = "Earlier writes are safe. The file is no longer written to; check the disk, then try again."
+    default_hint = (
+        "Earlier writes are safe. The file is no longer written to; check the disk, then try again."
+    )
 
 
 class NetworkFileSystem(StorageError):

@@ -1,7 +1,8 @@
 """The values that cross a border: fragments, hits, pages, reports.
 
-All are frozen. They are plain dataclasses and not Pydantic models, because ten hits are made for every search and a
-validated model costs several times as much to build; `to_dict` gives the one JSON shape that every surface shows.
+All are frozen. They are plain dataclasses and not Pydantic models, because ten hits are made for every search
+and a validated model costs several times as much to build; `to_dict` gives the one JSON shape that every
+surface shows.
 """
 
 from __future__ import annotations
@@ -114,7 +115,8 @@ class Fragment:
 class HitParts:
     """What made a hit's score, each part as it entered the sum (None: the part did not see the fragment).
 
-    vector: cosine of query and text; words: BM25; neighbours, context: the share of siblings and of the parent.
+    vector: cosine of query and text; words: BM25; neighbours, context: the share of siblings and of the
+    parent.
     """
 
     vector: float | None = None

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial, wraps
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast
 
 from carma.memory.memory import Memory
 
@@ -26,11 +26,10 @@ _THREADS = 8
 def _twin(verb: Callable[Concatenate[Memory, P], R]) -> Callable[Concatenate[AsyncMemory, P], Awaitable[R]]:
     """The awaitable form of a verb of `Memory`."""
 
-    @wraps(verb)
     async def call(self: AsyncMemory, *args: P.args, **kwargs: P.kwargs) -> R:
         return await self._run(partial(verb, self._memory, *args, **kwargs))
 
-    return call
+    return cast("Callable[Concatenate[AsyncMemory, P], Awaitable[R]]", wraps(verb)(call))
 
 
 class AsyncMemory:

@@ -10,7 +10,7 @@ from typing import Any
 
 from carma.errors import InvalidInput
 from carma.memory.ids import id_bytes
-from carma.memory.reading import Reader
+from carma.memory.reading import VISIBLE, Reader
 from carma.models import Fragment, Node, Page
 from carma.search.where import compile_where
 from carma.store.entry import Draft
@@ -78,7 +78,7 @@ class Browser:
         condition, bindings = scope.condition()
         self._store.settle()
         rows = self._store.registry.rows(
-            f"SELECT count(*) FROM fragments WHERE live AND (expires IS NULL OR expires > :now) AND {condition}",
+            f"SELECT count(*) FROM fragments WHERE {VISIBLE} AND {condition}",
             {"now": self._store.clock.now(), **bindings},
         )
         return int(rows[0][0])
@@ -112,9 +112,11 @@ class Browser:
             if same and _place(other.content) == _place(content):
                 return number
         found = self._reader.select(
-            "text_digest = :digest AND parent IS :parent AND user IS :user AND agent IS :agent AND session IS :session",
-            {"digest": draft.text_digest, **dict(zip(_PLACE, _place(content), strict=True))}, "seq", 1,
-        )  # fmt: skip
+            "text_digest = :digest AND " + " AND ".join(f"{name} IS :{name}" for name in _PLACE),
+            {"digest": draft.text_digest, **dict(zip(_PLACE, _place(content), strict=True))},
+            "seq",
+            1,
+        )
         return found[0] if found else None
 
     def tree(self, root: str | None, depth: int | None) -> Node:
@@ -129,9 +131,12 @@ class Browser:
             fragment = self._reader.current(id_bytes(root))
             return self._grow(fragment, id_bytes(root), levels, budget, {id_bytes(root)})
         tops = self._reader.select(
-            "(parent IS NULL OR NOT EXISTS (SELECT 1 FROM fragments up WHERE up.id = fragments.parent AND up.live))",
-            {}, "position, id", _MOST_NODES,
-        )  # fmt: skip
+            "(parent IS NULL OR NOT EXISTS "
+            "(SELECT 1 FROM fragments up WHERE up.id = fragments.parent AND up.live))",
+            {},
+            "position, id",
+            _MOST_NODES,
+        )
         seen: set[bytes] = set()
         nodes = [self._grow(top, bytes.fromhex(top.id), levels - 1, budget, seen) for top in tops]
         return Node(fragment=None, children=tuple(nodes))

@@ -24,7 +24,14 @@ Finding = dict[str, Any]
 
 def examine(parts: Parts) -> list[Finding]:
     """Findings, worst first. Each has `level` (error, warning, note), `subject`, `what`, `advice`."""
-    found = [*_records(parts), *_copies(parts), *_recovery(parts), *_gaps(parts), *_vectors(parts), *_machine(parts)]
+    found = [
+        *_records(parts),
+        *_copies(parts),
+        *_recovery(parts),
+        *_gaps(parts),
+        *_vectors(parts),
+        *_machine(parts),
+    ]
     order = {"error": 0, "warning": 1, "note": 2}
     return sorted(found, key=lambda finding: order[finding["level"]])
 
@@ -43,7 +50,9 @@ def _records(parts: Parts) -> Iterator[Finding]:
             at_end = is_log(number) and number >= parts.store.cursor.segment and item.header is None
             if at_end and item.offset >= parts.store.cursor.offset:
                 continue  # A write in progress.
-            whose = f"fragment {item.header.id.hex()} version {item.header.version}" if item.header else "unknown"
+            whose = (
+                f"fragment {item.header.id.hex()} version {item.header.version}" if item.header else "unknown"
+            )
             yield _finding(
                 "error", segments.path("segments", number),
                 f"{item.length} bytes at {item.offset} are damaged in every copy ({item.reason}; {whose}).",
@@ -67,9 +76,11 @@ def _copies(parts: Parts) -> Iterator[Finding]:
             bad = [item for item in merge_copies(data, bytes, size, number) if isinstance(item, Damaged)]
             if bad:
                 yield _finding(
-                    "warning", path, f"{len(bad)} damaged places in this copy; the other one is used for them.",
+                    "warning",
+                    path,
+                    f"{len(bad)} damaged places in this copy; the other one is used for them.",
                     "Nothing is lost yet. Check the disk.",
-                )  # fmt: skip
+                )
 
 
 def _recovery(parts: Parts) -> Iterator[Finding]:

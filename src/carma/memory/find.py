@@ -65,8 +65,7 @@ class Finder:
             self._thread = threading.Thread(target=self._work, name="carma-meaning", daemon=True)
             self._thread.start()
 
-    # -- searching
-    # ---------------------------------------------------------------------------------------------------
+    # Searching
 
     def search(
         self,
@@ -104,7 +103,12 @@ class Finder:
         return SearchResult(hits=hits, degraded=bool(reasons), reasons=reasons, took_ms=took_ms)
 
     def search_many(
-        self, queries: Sequence[str] | NDArray[np.float32], limit: int, mode: str, scope: Scope, under: str | None
+        self,
+        queries: Sequence[str] | NDArray[np.float32],
+        limit: int,
+        mode: str,
+        scope: Scope,
+        under: str | None,
     ) -> SearchBatch:
         """Many queries, as columns."""
         if not isinstance(queries, np.ndarray):
@@ -140,7 +144,11 @@ class Finder:
         for at, (row, score) in enumerate(zip(ranked.rows.tolist(), ranked.scores.tolist(), strict=True)):
             fragment = self._reader.at(int(seqs[row]), *columns.location(row))
             unread += fragment.state == "blank"
-            shown = HitParts(**{name: _number(getattr(parts, name)[at]) for name in parts._fields}) if parts else None
+            shown = (
+                HitParts(**{name: _number(getattr(parts, name)[at]) for name in parts._fields})
+                if parts
+                else None
+            )
             hits.append(Hit(fragment=fragment, score=score, parts=shown))
         return tuple(hits), unread
 
@@ -193,7 +201,9 @@ class Finder:
         if found is None:
             condition, bindings = Scope(where=where).condition()
             self._store.settle()
-            rows = self._store.registry.rows(f"SELECT seq FROM fragments WHERE live AND {condition}", bindings)
+            rows = self._store.registry.rows(
+                f"SELECT seq FROM fragments WHERE live AND {condition}", bindings
+            )
             columns = self.meaning.columns
             found = np.zeros(len(columns), np.bool_)
             known = columns.row_of(np.fromiter((row[0] for row in rows), np.int64, len(rows)))
@@ -208,8 +218,7 @@ class Finder:
             return ()
         return ("Another process moved this memory to another embedder; open it again to search by meaning.",)
 
-    # -- keeping up
-    # --------------------------------------------------------------------------------------------------
+    # Keeping up
 
     def _await_pending(self) -> None:
         """Give a few pending vectors the time to arrive, within the bound."""
@@ -222,7 +231,9 @@ class Finder:
         self._wake.set()
         deadline = time.monotonic() + self._store.settings.embed_wait_ms / 1000
         with self.meaning.changed:
-            while self.meaning.pending() and (left := deadline - time.monotonic()) > 0 and self._error is None:
+            while (
+                self.meaning.pending() and (left := deadline - time.monotonic()) > 0 and self._error is None
+            ):
                 self.meaning.changed.wait(left)
 
     def flush(self, timeout_s: float | None) -> bool:
@@ -250,8 +261,7 @@ class Finder:
         """The thread: embed what waits, write given vectors, rebuild the index when it asks for it."""
         failures = 0
         while not self._stop.is_set():
-            with self.meaning.changed:
-                self.meaning.changed.wait_for(self._has_work, timeout=5.0)
+            self._await_work(self.meaning)
             if self._stop.wait(0.0 if self._wake.is_set() else _GATHER_S):
                 return
             self._wake.clear()
@@ -271,6 +281,10 @@ class Finder:
                 # A full disk or a memory that is being closed: the vectors stay in memory and are made again
                 # later.
                 self._stop.wait(1.0)
+
+    def _await_work(self, meaning: Meaning) -> None:
+        with meaning.changed:
+            meaning.changed.wait_for(lambda: meaning is not self.meaning or self._has_work(), 5.0)
 
     def _has_work(self) -> bool:
         if self._stop.is_set() or self.meaning.has_unwritten():
@@ -303,6 +317,8 @@ class Finder:
             old, self.meaning = self.meaning, meaning
             self.embedder = CachedEmbedder(embedder, self._store.settings.embed_cache_entries)
             old.forget()
+            with old.changed:
+                old.changed.notify_all()
         return {"embedded": made, "kept": kept, "fragments": total}
 
     def save(self) -> None:

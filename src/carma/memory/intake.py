@@ -19,7 +19,7 @@ from carma.ingest import (
     ingest_path,
 )
 from carma.memory.browse import Scope
-from carma.memory.ids import id_bytes, new_id
+from carma.memory.ids import id_bytes
 from carma.models import Fragment
 from carma.store.commit import View
 from carma.store.entry import Draft, Entry
@@ -61,7 +61,7 @@ class MemorySink:
         self._scope = scope
 
     def new_id(self) -> str:
-        return new_id(self._parts.store.clock, self._parts.entropy).hex()
+        return self._parts.writer.ids.next().hex()
 
     def root(self, path: str) -> Existing | None:
         condition, bindings = self._scope.condition()
@@ -79,7 +79,9 @@ class MemorySink:
         return _existing(found[0]) if found else None
 
     def children(self, parent: str) -> Sequence[Existing]:
-        found = self._parts.reader.select("parent = :parent", {"parent": id_bytes(parent)}, "position, id", _MOST_BELOW)
+        found = self._parts.reader.select(
+            "parent = :parent", {"parent": id_bytes(parent)}, "position, id", _MOST_BELOW
+        )
         return [_existing(fragment) for fragment in found]
 
     def below(self, ancestor: str) -> Sequence[Existing]:
@@ -90,8 +92,11 @@ class MemorySink:
         return len(self._parts.browser.below(id_bytes(ancestor)))
 
     def apply(self, operations: Sequence[Operation]) -> None:
-        """One group commit. Each operation has its own record, in order: if a crash keeps only the first of them, a
-        file's digest, which comes last, is not there yet and the file is planned again."""
+        """One group commit.
+
+        Each operation has its own record, in order: if a crash keeps only the first of them, a file's digest,
+        which comes last, is not there yet and the file is planned again.
+        """
 
         def prepare(view: View) -> Sequence[Draft]:
             drafts: list[Draft] = []
@@ -107,10 +112,18 @@ class MemorySink:
         writer, id = self._parts.writer, id_bytes(operation.id)
         if isinstance(operation, Add):
             return writer.new(
-                operation.text, parent=operation.parent, position=operation.position, kind=operation.kind,
-                user=self._scope.user, agent=self._scope.agent, session=self._scope.session,
-                metadata=operation.metadata, source=operation.source, id=operation.id, created=operation.created,
-            )._replace(fresh=True)  # fmt: skip
+                operation.text,
+                parent=operation.parent,
+                position=operation.position,
+                kind=operation.kind,
+                user=self._scope.user,
+                agent=self._scope.agent,
+                session=self._scope.session,
+                metadata=operation.metadata,
+                source=operation.source,
+                id=operation.id,
+                created=operation.created,
+            )._replace(fresh=True)
         if isinstance(operation, Delete):
             return writer.end(writer.existing(view, id))
         if isinstance(operation, Restate):
@@ -121,7 +134,9 @@ class MemorySink:
             return writer.change(view, id, changes, None, same_version=True)
         assert isinstance(operation, Update)
         given = {"source": operation.source, "text": operation.text, "metadata": operation.metadata}
-        return writer.change(view, id, {name: value for name, value in given.items() if value is not None}, None)
+        return writer.change(
+            view, id, {name: value for name, value in given.items() if value is not None}, None
+        )
 
 
 class _Chained:

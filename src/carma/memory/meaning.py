@@ -31,8 +31,8 @@ __all__ = ["Meaning", "tag_of"]
 
 Floats = NDArray[np.float32]
 _LOAD = (
-    "SELECT seq, id, parent, position, user, agent, session, created / 1000.0, expires, segment, offset, length, "
-    "text_digest FROM fragments WHERE live ORDER BY seq"
+    "SELECT seq, id, parent, position, user, agent, session, created / 1000.0, expires, segment, offset, "
+    "length, text_digest FROM fragments WHERE live ORDER BY seq"
 )
 
 
@@ -61,8 +61,7 @@ class Meaning:
         self.changed = threading.Condition(self._lock)
         self.load()
 
-    # -- loading
-    # -----------------------------------------------------------------------------------------------------
+    # Loading
 
     def load(self) -> None:
         """Read columns and vectors anew."""
@@ -129,8 +128,7 @@ class Meaning:
         table = np.frombuffer(bytes(self._digests), np.uint8).reshape(-1, 16)
         return self.columns.seqs[rows], table[rows].tobytes()
 
-    # -- following the log
-    # -------------------------------------------------------------------------------------------
+    # Following the log
 
     def entries(self, entries: Sequence[Entry]) -> None:
         """New entries, in the order of the log."""
@@ -164,14 +162,19 @@ class Meaning:
         given = [
             (row, entry)
             for row, entry in zip(rows, entries, strict=True)
-            if entry.content is not None and entry.content.vector is not None and entry.content.embedder == self.tag
+            if entry.content is not None
+            and entry.content.vector is not None
+            and entry.content.embedder == self.tag
         ]
         if given:
-            data = b"".join(entry.content.vector for _, entry in given if entry.content and entry.content.vector)
+            data = b"".join(
+                entry.content.vector for _, entry in given if entry.content and entry.content.vector
+            )
             vectors = np.frombuffer(data, "<f4").reshape(len(given), -1)
             self.index.add(np.fromiter((row for row, _ in given), np.int64, len(given)), vectors)
             self._unwritten.extend(
-                (entry.seq, entry.text_digest, vector) for (_, entry), vector in zip(given, vectors, strict=True)
+                (entry.seq, entry.text_digest, vector)
+                for (_, entry), vector in zip(given, vectors, strict=True)
             )
         if len(given) < len(entries):
             has = {entry.seq for _, entry in given}
@@ -213,8 +216,7 @@ class Meaning:
         if told is not None and ours is not None and dict(told) != ours:
             self.moved_away = True
 
-    # -- embedding
-    # ---------------------------------------------------------------------------------------------------
+    # Embedding
 
     def pending(self) -> int:
         """Live fragments without a vector."""
@@ -289,8 +291,7 @@ class Meaning:
             np.stack([vector for _, _, vector in batch]),
         )
 
-    # -- keeping
-    # -----------------------------------------------------------------------------------------------------
+    # Keeping
 
     def save(self) -> None:
         """Write what a next opening would otherwise have to make again. Raises StorageError."""
@@ -346,4 +347,3 @@ def _row(entry: Entry) -> Row:
         entry.seq, entry.id, content.parent, entry.position, content.user, content.agent, content.session,
         entry.created_ms / 1000, content.expires, entry.segment, entry.offset, entry.length,
     )  # fmt: skip
-

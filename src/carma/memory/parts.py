@@ -35,7 +35,6 @@ class Parts:
     browser: Browser
     finder: Finder
     upkeep: Upkeep
-    entropy: Entropy
 
 
 def open_memory_parts(
@@ -71,7 +70,7 @@ def open_memory_parts(
         store.refresh()
         finder = Finder(store, reader, meaning, chosen, threaded=real)
         upkeep = Upkeep(store, finder, threaded=real)
-        return Parts(store, reader, writer, Browser(store, reader), finder, upkeep, entropy)
+        return Parts(store, reader, writer, Browser(store, reader), finder, upkeep)
     except BaseException:
         store.close()
         raise
@@ -94,9 +93,7 @@ def _embedder(store: Store, wanted: Embedder | None) -> Embedder | None:
             _record(store, wanted.fingerprint)
         elif wanted.fingerprint != recorded:
             raise EmbedderMismatch(
-                f"This memory was filled by {recorded.name} ({recorded.dimension} numbers, {recorded.digest[:12]}); "
-                f"{wanted.fingerprint.name} ({wanted.fingerprint.dimension} numbers, {wanted.fingerprint.digest[:12]}) "
-                "does not compare with it."
+                f"This memory was filled by {_shown(recorded)}, not by {_shown(wanted.fingerprint)}."
             )
         return wanted
     if recorded is None:
@@ -111,6 +108,10 @@ def _embedder(store: Store, wanted: Embedder | None) -> Embedder | None:
     except CarmaError:
         return None
     return named if named.fingerprint == recorded else None
+
+
+def _shown(fingerprint: Fingerprint) -> str:
+    return f"{fingerprint.name} ({fingerprint.dimension} numbers, {fingerprint.digest[:12]})"
 
 
 def _record(store: Store, fingerprint: Fingerprint) -> None:

@@ -16,7 +16,10 @@ from carma.store.payload import Content
 from carma.store.record import RecordDamaged, RecordKind
 from carma.store.store import Store
 
-__all__ = ["Reader", "fragment_of"]
+__all__ = ["VISIBLE", "Reader", "fragment_of"]
+
+VISIBLE = "live AND (expires IS NULL OR expires > :now)"
+"""The condition every listing begins with; `:now` in seconds."""
 
 _PLACE = "seq, segment, offset, length"
 
@@ -82,19 +85,25 @@ class Reader:
         return head if head.content is not None else self._store.read_entry(*_place(head))
 
     def remains(self, head: Entry) -> Content:
-        """What the registry still knows of a fragment whose record cannot be read: everything but text and metadata."""
+        """What the registry still knows of a fragment that cannot be read: all but text and metadata."""
         blank = self._blank(head.seq, RecordDamaged("unreadable", head.segment, head.offset))
         return Content(
-            "", bytes.fromhex(blank.parent) if blank.parent else None, blank.position, blank.kind, {}, blank.user,
-            blank.agent, blank.session, round(blank.created * 1000), blank.expires,
-        )  # fmt: skip
+            "",
+            parent=bytes.fromhex(blank.parent) if blank.parent else None,
+            position=blank.position,
+            kind=blank.kind,
+            user=blank.user,
+            agent=blank.agent,
+            session=blank.session,
+            created_ms=round(blank.created * 1000),
+            expires=blank.expires,
+        )
 
     def select(self, condition: str, bindings: dict[str, Any], order: str, limit: int) -> list[Fragment]:
         """Live fragments by a condition over the registry's columns."""
         self._store.settle()
         rows = self._store.registry.rows(
-            f"SELECT {_PLACE} FROM fragments WHERE live AND (expires IS NULL OR expires > :now) AND {condition} "
-            f"ORDER BY {order} LIMIT :limit",
+            f"SELECT {_PLACE} FROM fragments WHERE {VISIBLE} AND {condition} ORDER BY {order} LIMIT :limit",
             {"now": self._store.clock.now(), "limit": limit, **bindings},
         )
         return [self.at(*row) for row in rows]
@@ -110,8 +119,8 @@ class Reader:
 
     def _blank(self, seq: int, damage: RecordDamaged) -> Fragment:
         row = self._store.registry.one(
-            "SELECT id, version, parent, position, kind, user, agent, session, created, updated, expires, text_digest "
-            "FROM fragments WHERE seq=?",
+            "SELECT id, version, parent, position, kind, user, agent, session, created, updated, expires, "
+            "text_digest FROM fragments WHERE seq=?",
             (seq,),
         )
         if row is None:

@@ -42,8 +42,7 @@ FORMAT = 1
 _BATCH = 500
 
 
-# -- out
-# -------------------------------------------------------------------------------------------------------------
+# Out
 
 
 def export(parts: Parts, target: str, format: str, history: bool) -> dict[str, Any]:
@@ -54,7 +53,11 @@ def export(parts: Parts, target: str, format: str, history: bool) -> dict[str, A
         raise MemoryExists(f"{target} exists already.")
     temporary = f"{target}.part"
     try:
-        counts = _export_lines(parts, temporary, history) if format == "jsonl" else _export_archive(parts, temporary)
+        counts = (
+            _export_lines(parts, temporary, history)
+            if format == "jsonl"
+            else _export_archive(parts, temporary)
+        )
         os.replace(temporary, target)
     except OSError as error:
         raise StorageError(f"Could not write {target} ({error.strerror or error}).") from error
@@ -67,7 +70,9 @@ def _export_lines(parts: Parts, path: str, history: bool) -> dict[str, Any]:
     store = parts.store
     store.settle()
     which = "kind <> 'tombstone' OR NOT live" if history else "live"
-    rows = store.registry.rows(f"SELECT seq, segment, offset, length FROM fragments WHERE {which} ORDER BY seq")
+    rows = store.registry.rows(
+        f"SELECT seq, segment, offset, length FROM fragments WHERE {which} ORDER BY seq"
+    )
     counts = {"fragments": 0, "blank": 0}
     with open(path, "w", encoding="utf-8") as file:
         head = {"carma_export": FORMAT, "id": store.identity.id, "embedder": store.identity.embedder}
@@ -99,8 +104,7 @@ def _export_archive(parts: Parts, path: str) -> dict[str, Any]:
     return dict(counts)
 
 
-# -- in
-# --------------------------------------------------------------------------------------------------------------
+# In
 
 
 def import_(parts: Parts, source: str) -> dict[str, Any]:
@@ -213,9 +217,14 @@ def _archive_drafts(path: str) -> Iterator[Draft | None]:
                     content = content._replace(created_ms=entry.created_ms, position=entry.position)
                     payload = encode_content(content)
                 yield Draft(
-                    RecordKind(entry.kind), entry.id, entry.version, payload, entry.text_digest, content, False,
-                    entry.time_ms,
-                )  # fmt: skip
+                    RecordKind(entry.kind),
+                    entry.id,
+                    entry.version,
+                    payload,
+                    entry.text_digest,
+                    content,
+                    time_ms=entry.time_ms,
+                )
         segments.close()
         shutil.rmtree(root, ignore_errors=True)
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from carma.config import Settings
 from carma.errors import FragmentNotFound, InvalidInput, StorageError, TooLarge, VersionConflict
-from carma.memory.ids import id_bytes, new_id
+from carma.memory.ids import IdMaker, id_bytes
 from carma.memory.reading import Reader
 from carma.models import Source
 from carma.ports.clock import Clock, Entropy
@@ -35,23 +35,22 @@ UNSET: Final = Unset()
 """The argument was not given; None would clear the field."""
 
 ADD_NAMES = frozenset(
-    "text parent position kind user agent session metadata expires dedupe vector source id created".split()
+    "text parent position kind user agent session metadata expires dedupe vector source id created".split()  # noqa: SIM905
 )
+"""The names that a mapping given to `add_many` may have: those of `add`'s arguments."""
 
 
 class Writer:
-    """Makes drafts. `fingerprint` tags given vectors with the embedder they belong to."""
+    """Makes drafts. `dimension` and `tag` are those of the embedder that given vectors belong to."""
 
     def __init__(self, settings: Settings, clock: Clock, entropy: Entropy, reader: Reader) -> None:
         self._settings = settings
-        self._clock = clock
-        self._entropy = entropy
         self._reader = reader
+        self.ids = IdMaker(clock, entropy)
         self.dimension: int | None = None
         self.tag: bytes | None = None
 
-    # -- adding
-    # ------------------------------------------------------------------------------------------------------
+    # Adding
 
     def new(
         self,
@@ -85,9 +84,15 @@ class Writer:
             source,
             *self.vector(vector),
         )
-        key = id_bytes(id) if id is not None else new_id(self._clock, self._entropy)
+        key = id_bytes(id) if id is not None else self.ids.next()
         return Draft(
-            RecordKind.FRAGMENT, key, 1, encode_content(content), text_digest(content.text), content, id is None
+            RecordKind.FRAGMENT,
+            key,
+            1,
+            encode_content(content),
+            text_digest(content.text),
+            content,
+            id is None,
         )
 
     def check_new(self, view: View, draft: Draft) -> None:
@@ -98,8 +103,7 @@ class Writer:
         if not draft.fresh and view.head(draft.id) is not None:
             raise VersionConflict(f"The id {draft.id.hex()} is taken.", hint="Use update, or another id.")
 
-    # -- changing
-    # ----------------------------------------------------------------------------------------------------
+    # Changing
 
     def existing(self, view: View, id: bytes, what: str = "fragment") -> Entry | Draft:
         """The newest entry of a fragment that is there. Raises FragmentNotFound."""
@@ -109,7 +113,12 @@ class Writer:
         return head
 
     def change(
-        self, view: View, id: bytes, changes: Mapping[str, Any], if_version: int | None, same_version: bool = False
+        self,
+        view: View,
+        id: bytes,
+        changes: Mapping[str, Any],
+        if_version: int | None,
+        same_version: bool = False,
     ) -> Draft:
         """A draft of the next version: `changes` over what is there.
 
@@ -125,9 +134,14 @@ class Writer:
         content = old._replace(**changes)
         version = head.version if same_version else head.version + 1
         return Draft(
-            RecordKind.FRAGMENT, id, version, encode_content(content), text_digest(content.text), content, False,
-            time_ms if same_version else None,
-        )  # fmt: skip
+            RecordKind.FRAGMENT,
+            id,
+            version,
+            encode_content(content),
+            text_digest(content.text),
+            content,
+            time_ms=time_ms if same_version else None,
+        )
 
     def _old(self, head: Entry | Draft, changes: Mapping[str, Any]) -> tuple[Content, int | None]:
         """The content to change, with the place and the time of creation that it was given; and its time."""
@@ -139,7 +153,7 @@ class Writer:
         except RecordDamaged as damage:
             if "text" not in changes:
                 raise StorageError(
-                    f"Fragment {head.id.hex()} is blank ({damage.reason}); only a new text can be written over it."
+                    f"Fragment {head.id.hex()} is blank ({damage.reason}); only a new text can replace it."
                 ) from damage
             return self._reader.remains(head), head.time_ms
         assert entry.content is not None
@@ -174,8 +188,7 @@ class Writer:
         """A draft of a tombstone."""
         return Draft(RecordKind.TOMBSTONE, head.id, head.version + 1, b"", NO_DIGEST, None)
 
-    # -- checking arguments
-    # ------------------------------------------------------------------------------------------
+    # Checking arguments
 
     def text(self, text: object) -> str:
         if not isinstance(text, str):
@@ -187,7 +200,7 @@ class Writer:
         except UnicodeEncodeError as error:
             raise InvalidInput(
                 f"The text has a lone surrogate at character {error.start}, which no encoding can hold.",
-                hint="Nothing was stored. Replace it, for example with text.encode('utf-8', 'replace').decode().",
+                hint="Nothing was stored. Replace it, for example text.encode('utf-8', 'replace').decode().",
             ) from error
         if size > self._settings.text_bytes:
             raise TooLarge(f"The text has {size} bytes; text_bytes allows {self._settings.text_bytes}.")
@@ -222,7 +235,9 @@ class Writer:
         except (TypeError, ValueError) as error:
             raise InvalidInput(f"The vector is not a row of numbers: {error}.") from error
         if self.dimension is not None and len(vector) != self.dimension:
-            raise InvalidInput(f"The vector has {len(vector)} numbers; this memory's embedder has {self.dimension}.")
+            raise InvalidInput(
+                f"The vector has {len(vector)} numbers; this memory's embedder has {self.dimension}."
+            )
         length = math.sqrt(float(vector @ vector))
         if not math.isfinite(length) or length == 0:
             raise InvalidInput("The vector has no direction: it is zero or not finite.")
@@ -238,12 +253,12 @@ def items_of(items: Any, defaults: Mapping[str, Any]) -> list[dict[str, Any]]:
         elif isinstance(item, Mapping):
             unknown = set(item) - ADD_NAMES
             if unknown:
-                raise InvalidInput(f"Item {number} has unknown names: {', '.join(sorted(map(str, unknown)))}.")
+                raise InvalidInput(
+                    f"Item {number} has unknown names: {', '.join(sorted(map(str, unknown)))}."
+                )
             if "text" not in item:
                 raise InvalidInput(f"Item {number} has no text.")
             out.append({**defaults, **cast("Mapping[str, Any]", item)})
         else:
             raise InvalidInput(f"Item {number} is a {type(item).__name__}, not a text or a mapping.")
     return out
-
-

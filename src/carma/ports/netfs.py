@@ -47,7 +47,9 @@ def _mounts(table: str) -> list[tuple[str, str]]:
     """Mount points and kinds, in the order of mounting."""
     try:
         if sys.platform == "darwin":
-            out = subprocess.run(["/sbin/mount"], capture_output=True, text=True, timeout=5, check=True).stdout
+            out = subprocess.run(
+                ["/sbin/mount"], capture_output=True, text=True, timeout=5, check=True
+            ).stdout
             return [(m[1], m[2]) for m in re.finditer(r"^.* on (/.*) \((\w+)", out, re.MULTILINE)]
         with open(table, encoding="utf-8", errors="surrogateescape") as file:
             lines = file.read().splitlines()

@@ -1,0 +1,146 @@
+"""The verbs that read: one fragment, pages, versions, the tree; and search."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from carma.errors import FragmentNotFound
+from carma.memory.base import Base
+from carma.memory.batch import SearchBatch
+from carma.memory.browse import Scope
+from carma.memory.ids import id_bytes
+from carma.memory.writing import UNSET, Unset
+from carma.models import Fragment, Node, Page, SearchResult
+
+__all__ = ["ReadVerbs"]
+
+
+class ReadVerbs(Base):
+    """Verbs that read. Whatever they return was proven; what cannot be proven is a blank."""
+
+    def get(self, id: str, *, version: int | None = None) -> Fragment:
+        """One fragment, proven, or its blank. Raises FragmentNotFound."""
+        self._ready()
+        key = id_bytes(id)
+        if version is None:
+            return self._reader.current(key)
+        for fragment in self._reader.versions(key):
+            if fragment.version == version:
+                return fragment
+        raise FragmentNotFound(f"Fragment {id} has no version {version}.")
+
+    def get_many(self, ids: Iterable[str]) -> builtins.list[Fragment]:
+        """Several fragments in the order asked for. Raises FragmentNotFound for the first that is missing."""
+        return [self.get(id) for id in ids]
+
+    def list(
+        self,
+        *,
+        parent: str | Unset | None = UNSET,
+        user: str | None = None,
+        agent: str | None = None,
+        session: str | None = None,
+        where: Mapping[str, Any] | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page:
+        """A page of fragments: the children of `parent` in order (None: those without one), else all by
+        creation.
+        """
+        self._ready()
+        in_tree = not isinstance(parent, Unset)
+        above = None if isinstance(parent, Unset) else parent
+        return self._browser.page(
+            Scope(user, agent, session, where), above, in_tree, self._limit(limit), cursor
+        )
+
+    def history(self, id: str) -> builtins.list[Fragment]:
+        """Every stored version of a fragment, oldest first; a deletion is the last, with `deleted` set."""
+        self._ready()
+        versions = self._reader.versions(id_bytes(id))
+        if not versions:
+            raise FragmentNotFound(f"There is no fragment {id}.")
+        return versions
+
+    def tree(self, root: str | None = None, *, depth: int | None = None) -> Node:
+        """The tree below a fragment, or all of it; `depth` levels deep."""
+        self._ready()
+        return self._browser.tree(root, depth)
+
+    def children(self, id: str | None = None) -> builtins.list[Fragment]:
+        """The direct children in order; the fragments without a parent if `id` is None."""
+        self._ready()
+        return self._browser.children(id)
+
+    def parent(self, id: str) -> Fragment | None:
+        """The fragment above; None at the top or if it is lost."""
+        above = self.get(id).parent
+        try:
+            return self.get(above) if above is not None else None
+        except FragmentNotFound:
+            return None
+
+    def count(
+        self,
+        *,
+        user: str | None = None,
+        agent: str | None = None,
+        session: str | None = None,
+        where: Mapping[str, Any] | None = None,
+    ) -> int:
+        """How many fragments there are."""
+        self._ready()
+        return self._browser.count(Scope(user, agent, session, where))
+
+    def search(
+        self,
+        query: str | None = None,
+        *,
+        vector: Any = None,
+        limit: int = 10,
+        mode: str = "hybrid",
+        where: Mapping[str, Any] | None = None,
+        user: str | None = None,
+        agent: str | None = None,
+        session: str | None = None,
+        under: str | None = None,
+        min_score: float | None = None,
+        diversity: float = 0.0,
+        explain: bool = False,
+    ) -> SearchResult:
+        """Find fragments by meaning and words; every hit is proven when it is read.
+
+        vector: shape (dimension,), instead of or beside the query. mode: "hybrid", "vector" or "words".
+        under: only below this fragment. min_score: leave out what scores lower. diversity: 0 to 1, the weight
+        of being unlike the hits before (maximal marginal relevance, Carbonell and Goldstein 1998).
+
+        Raises InvalidInput, InvalidFilter.
+        """
+        self._ready()
+        return self._finder.search(
+            query, vector, self._limit(limit), mode, Scope(user, agent, session, where), under, min_score,
+            diversity, explain,
+        )  # fmt: skip
+
+    def search_many(
+        self,
+        queries: Sequence[str] | Any,
+        *,
+        limit: int = 10,
+        mode: str = "vector",
+        where: Mapping[str, Any] | None = None,
+        user: str | None = None,
+        agent: str | None = None,
+        session: str | None = None,
+        under: str | None = None,
+    ) -> SearchBatch:
+        """Answer many queries at once, as columns; hits are read when they are asked for.
+
+        queries: texts, or an array of shape (queries, dimension).
+        """
+        self._ready()
+        return self._finder.search_many(
+            queries, self._limit(limit), mode, Scope(user, agent, session, where), under
+        )
