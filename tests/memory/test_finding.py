@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -159,7 +161,7 @@ def test_threads_search_while_others_write(memory: Memory) -> None:
                 assert added.id in {
                     hit.id for hit in memory.search(f"{name} item{n}", mode="words", limit=50)
                 }
-        except Exception as error:  # noqa: BLE001 - whatever it is, the test shows it
+        except Exception as error:
             errors.append(error)
 
     threads = [threading.Thread(target=write, args=(f"writer{k}",)) for k in range(6)]
@@ -182,4 +184,19 @@ def test_bad_searches_are_named(memory: Memory) -> None:
         memory.search("x", where={"a": {"nearly": 1}})
     with pytest.raises(InvalidInput):
         memory.search(vector=[1.0, 2.0], mode="vector")
-    assert memory.search("") is not None
+    with pytest.raises(InvalidInput):
+        memory.search(" ")
+
+
+def test_given_vectors_come_back_from_the_records_when_the_index_is_lost(open_memory: Open) -> None:
+    """Without the index folder the caller's vectors are read from the records, not made from the texts."""
+    eye = np.eye(64, dtype=np.float32)
+    memory = open_memory()
+    made = memory.add_many([{"text": f"t{n}", "vector": eye[n]} for n in range(10)])
+    memory.close()
+    shutil.rmtree(Path(memory.path) / "index")
+    again = open_memory()
+    assert again.flush(timeout_s=30)
+    for n in range(10):
+        hit = again.search(vector=eye[n], mode="vector", limit=1)[0]
+        assert hit.id == made[n].id and hit.score == pytest.approx(1.0)

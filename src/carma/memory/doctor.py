@@ -131,7 +131,7 @@ def _machine(parts: Parts) -> Iterator[Finding]:
             "warning", real, f"Only {usage.free // 2**20} MiB are free on this disk.",
             "A full disk refuses writes; nothing is lost, but nothing new is stored.",
         )  # fmt: skip
-    if parts.store.read_only:
+    if not os.access(real, os.W_OK):
         yield _finding("note", real, "The memory is open read-only.", "Writes are refused.")
     if os.stat(real).st_mode & 0o077:
         yield _finding(

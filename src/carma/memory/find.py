@@ -31,10 +31,11 @@ __all__ = ["Finder", "SearchBatch"]
 
 Bools = NDArray[np.bool_]
 _FAILURES = (CarmaError, RegistryDamaged, apsw.Error)
-_GATHER_S = 0.1
+_GATHER_S = 0.25
 """How long new texts are gathered before they are embedded: a command that adds one text never loads the
 model.
 """
+_LOOK_S = 2.0
 _FEW = 256
 """A search waits for pending vectors only if they are so few that they can be there in time."""
 _RETRY_S = (1.0, 2.0, 5.0, 15.0, 60.0)
@@ -173,6 +174,8 @@ class Finder:
     def _query(self, query: str | None) -> str | None:
         if query is None:
             return None
+        if isinstance(query, str) and not query.strip():
+            raise InvalidInput("The query is empty.")
         if not isinstance(query, str):
             raise InvalidInput(f"The query is a {type(query).__name__}, not a string.")
         return query[: self._store.settings.query_chars].encode("utf-8", "replace").decode()
@@ -222,6 +225,7 @@ class Finder:
 
     def _await_pending(self) -> None:
         """Give a few pending vectors the time to arrive, within the bound."""
+        self.meaning.need()
         waiting = self.meaning.pending()
         if not waiting or waiting > _FEW or self._error is not None or self.embedder is None:
             return
@@ -240,6 +244,7 @@ class Finder:
         """Wait until nothing waits for a vector; False if time ran out. Raises EmbedderError."""
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         self._error = None
+        self.meaning.need()
         while self.meaning.pending() and self.embedder is not None:
             if deadline is not None and time.monotonic() >= deadline:
                 return False
@@ -283,14 +288,15 @@ class Finder:
                 self._stop.wait(1.0)
 
     def _await_work(self, meaning: Meaning) -> None:
+        """Wait until there is something to do; after a while look for what an earlier process left."""
         with meaning.changed:
-            meaning.changed.wait_for(lambda: meaning is not self.meaning or self._has_work(), 5.0)
+            meaning.changed.wait_for(lambda: meaning is not self.meaning or self._has_work(), _LOOK_S)
 
     def _has_work(self) -> bool:
         if self._stop.is_set() or self.meaning.has_unwritten():
             return True
-        index = self.meaning.index
         waits = self.meaning.pending() > 0 and self.embedder is not None
+        index = self.meaning.index if self.meaning.loaded else None
         return waits or (index is not None and index.needs_rebuild())
 
     def reembed(self, wanted: Embedder | str, progress: Callable[[int, int], None] | None) -> dict[str, int]:
@@ -310,10 +316,9 @@ class Finder:
                 progress(kept + made, total)
         with self._embedding:
             self._store.set_identity(self._store.identity.with_embedder(fingerprint.to_dict()))
-            # Whatever was written meanwhile is found missing here and embedded like any new text.
+            # Whatever was written meanwhile is found missing when it loads, and embedded like any new text.
             meaning = Meaning(self._store, fingerprint)
             self._store.listen(meaning)
-            meaning.load()
             old, self.meaning = self.meaning, meaning
             self.embedder = CachedEmbedder(embedder, self._store.settings.embed_cache_entries)
             old.forget()
@@ -323,9 +328,8 @@ class Finder:
 
     def save(self) -> None:
         """Save the indexes. Raises StorageError."""
-        index = self.meaning.index
-        if index is not None and index.needs_rebuild():
-            index.rebuild()
+        if self.meaning.loaded and self.meaning.index is not None and self.meaning.index.needs_rebuild():
+            self.meaning.index.rebuild()
         self.meaning.save()
 
     def purge(self) -> None:

@@ -48,8 +48,12 @@ class Meaning:
         self.store = store
         self.fingerprint = fingerprint
         self.tag = tag_of(fingerprint) if fingerprint is not None else None
-        self.columns = Columns()
-        self.index: VectorIndex | None = None
+        self._columns = Columns()
+        self._index: VectorIndex | None = None
+        self._loaded = False
+        self._backlog: list[Entry] = []
+        """Entries that were heard before anything was loaded."""
+        self._loaded_seq = 0
         self.moved_away = False
         """Another process moved the memory to another embedder."""
         self._lock = threading.RLock()
@@ -59,29 +63,64 @@ class Meaning:
         self._waiting: dict[int, tuple[bytes, str | None]] = {}
         self._unwritten: list[tuple[int, bytes, Floats]] = []
         self.changed = threading.Condition(self._lock)
-        self.load()
+
+    @property
+    def columns(self) -> Columns:
+        """The columns, loaded when they are first asked for: adding one text does not need them."""
+        self.need()
+        return self._columns
+
+    @property
+    def index(self) -> VectorIndex | None:
+        """The vector index, loaded when it is first asked for; None without an embedder's fingerprint."""
+        self.need()
+        return self._index
+
+    @property
+    def loaded(self) -> bool:
+        """Whether columns and vectors are in memory."""
+        return self._loaded
 
     # Loading
 
     def load(self) -> None:
         """Read columns and vectors anew."""
+        self.store.settle()  # Before the lock is taken: whoever publishes an entry waits for it.
         with self._lock:
-            rows = self.store.registry.rows(_LOAD)
-            self.columns = Columns()
-            self.columns.append([Row(*row[:12]) for row in rows])
-            self._digests = bytearray(b"".join(row[12] for row in rows))
-            self._waiting, self._unwritten = {}, []
-            self.index = self._new_index()
-            if self.index is not None:
-                self._load_vectors(self.index)
-                have = self.index.has(np.arange(len(self.columns)))
-                for at in np.flatnonzero(~have).tolist():
-                    self._waiting[int(rows[at][0])] = (rows[at][12], None)
-            self.changed.notify_all()
+            self._load()
+
+    def need(self) -> None:
+        """Load columns and vectors unless they are loaded."""
+        if self._loaded:
+            return
+        self.store.settle()
+        with self._lock:
+            if not self._loaded:
+                self._load()
+
+    def _load(self) -> None:
+        rows = self.store.registry.rows(_LOAD)
+        columns = self._columns = Columns()
+        columns.append([Row(*row[:12]) for row in rows])
+        self._digests = bytearray(b"".join(row[12] for row in rows))
+        self._waiting, self._unwritten = {}, []
+        self._loaded_seq = rows[-1][0] if rows else 0
+        index = self._index = self._new_index()
+        self._loaded = True
+        if index is not None:
+            self._load_vectors(index)
+            have = index.has(np.arange(len(columns)))
+            for at in np.flatnonzero(~have).tolist():
+                self._waiting[int(rows[at][0])] = (rows[at][12], None)
+        backlog, self._backlog = self._backlog, []
+        self._take(backlog)
+        self.changed.notify_all()
 
     def reset(self) -> None:
-        """The log cannot be followed from where we were."""
-        self.load()
+        """The log cannot be followed from where we were: forget everything and load it when it is needed."""
+        with self._lock:
+            self._loaded, self._backlog, self._waiting, self._unwritten = False, [], {}, []
+            self.changed.notify_all()
 
     def _new_index(self) -> VectorIndex | None:
         if self.fingerprint is None:
@@ -133,23 +172,32 @@ class Meaning:
     def entries(self, entries: Sequence[Entry]) -> None:
         """New entries, in the order of the log."""
         with self._lock:
-            run: list[Entry] = []
-            for entry in entries:
-                if entry.kind == RecordKind.FRAGMENT:
-                    if entry.fresh:
-                        run.append(entry)
-                        continue
-                    self._add(run)
-                    run = []
-                    self._change(entry)
-                elif entry.kind == RecordKind.TOMBSTONE:
-                    self._add(run)
-                    run = []
-                    self._end(entry.id)
-                elif entry.kind == RecordKind.MEMORY:
-                    self._heard(entry)
-            self._add(run)
+            if self._loaded:
+                self._take(entries)
+            else:
+                self._backlog.extend(entries)
             self.changed.notify_all()
+
+    def _take(self, entries: Sequence[Entry]) -> None:
+        run: list[Entry] = []
+        for entry in entries:
+            if entry.kind == RecordKind.FRAGMENT:
+                if entry.seq <= self._loaded_seq:
+                    self._give(entry)  # The registry had it already when we loaded, but not its vector.
+                    continue
+                if entry.fresh:
+                    run.append(entry)
+                    continue
+                self._add(run)
+                run = []
+                self._change(entry)
+            elif entry.kind == RecordKind.TOMBSTONE:
+                self._add(run)
+                run = []
+                self._end(entry.id)
+            elif entry.kind == RecordKind.MEMORY:
+                self._heard(entry)
+        self._add(run)
 
     def _add(self, entries: Sequence[Entry]) -> None:
         """Fragments that nothing knew before."""
@@ -219,36 +267,50 @@ class Meaning:
     # Embedding
 
     def pending(self) -> int:
-        """Live fragments without a vector."""
-        return len(self._waiting)
+        """Live fragments without a vector, as far as is known."""
+        return len(self._waiting) + len(self._backlog)
 
     def next_texts(self, count: int) -> list[tuple[int, bytes, str]]:
         """Up to `count` waiting fragments: seq, text digest, text. What cannot be read is dropped: it has no
         text.
         """
+        self.need()
         self.adopt()
         with self._lock:
             wanted = [(seq, *self._waiting[seq]) for seq in list(self._waiting)[:count]]
         out: list[tuple[int, bytes, str]] = []
         for seq, digest, text in wanted:
-            text = text if text is not None else self._read(seq)
-            if text is None:
-                with self._lock:
-                    self._waiting.pop(seq, None)
-                    self.changed.notify_all()
-            else:
+            entry = self._read(seq) if text is None else None
+            if entry is not None and entry.content is not None:
+                if self._give(entry):
+                    continue
+                text = entry.content.text
+            if text is not None:
                 out.append((seq, digest, text))
+                continue
+            with self._lock:
+                self._waiting.pop(seq, None)
+                self.changed.notify_all()
         return out
 
-    def _read(self, seq: int) -> str | None:
+    def _give(self, entry: Entry) -> bool:
+        """Take the vector that stands in a waiting fragment's own record, if it belongs to our embedder."""
+        content = entry.content
+        if content is None or content.vector is None or content.embedder != self.tag:
+            return False
+        if entry.seq in self._waiting:
+            vector = np.frombuffer(content.vector, "<f4").reshape(1, -1)
+            self.embedded([entry.seq], [entry.text_digest], vector)
+        return True
+
+    def _read(self, seq: int) -> Entry | None:
         row = int(self.columns.row_of([seq])[0])
         if row < 0:
             return None
         try:
-            entry = self.store.read_entry(seq, *self.columns.location(row))
+            return self.store.read_entry(seq, *self.columns.location(row))
         except RecordDamaged:
             return None
-        return entry.content.text if entry.content is not None else None
 
     def embedded(self, seqs: Sequence[int], digests: Sequence[bytes], vectors: Floats) -> None:
         """Take vectors that were made for waiting fragments; those that changed meanwhile are left out."""
@@ -296,6 +358,8 @@ class Meaning:
     def save(self) -> None:
         """Write what a next opening would otherwise have to make again. Raises StorageError."""
         self.write_vectors()
+        if not self._loaded:
+            return
         if self.index is not None and self.tag is not None and not self.store.read_only:
             with self._lock:
                 self.index.save(
@@ -326,6 +390,7 @@ class Meaning:
 
     def freshness(self) -> dict[str, Any]:
         """How many vectors there are and how many are still to come."""
+        self.need()
         return {
             "indexed": len(self.index) if self.index is not None else 0,
             "pending": self.pending(),

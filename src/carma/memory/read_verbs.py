@@ -113,8 +113,9 @@ class ReadVerbs(Base):
         """Find fragments by meaning and words; every hit is proven when it is read.
 
         vector: shape (dimension,), instead of or beside the query. mode: "hybrid", "vector" or "words".
-        under: only below this fragment. min_score: leave out what scores lower. diversity: 0 to 1, the weight
-        of being unlike the hits before (maximal marginal relevance, Carbonell and Goldstein 1998).
+        under: only this fragment and what lies below it. min_score: leave out what scores lower. diversity: 0
+        to 1,
+        the weight of being unlike the hits before (maximal marginal relevance, Carbonell and Goldstein 1998).
 
         Raises InvalidInput, InvalidFilter.
         """

@@ -51,6 +51,8 @@ def export(parts: Parts, target: str, format: str, history: bool) -> dict[str, A
         raise InvalidInput(f"format is {format!r}; it is 'jsonl' or 'archive'.")
     if os.path.exists(target):
         raise MemoryExists(f"{target} exists already.")
+    if not os.path.isdir(os.path.dirname(os.path.abspath(target))):
+        raise InvalidInput(f"There is no folder {os.path.dirname(os.path.abspath(target))} to export to.")
     temporary = f"{target}.part"
     try:
         counts = (
