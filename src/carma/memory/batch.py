@@ -27,12 +27,14 @@ class SearchBatch(Sequence[SearchResult]):
         scores: NDArray[np.float32],
         reasons: tuple[str, ...],
         ids: Callable[[NDArray[np.int64]], list[str]],
+        texts: Callable[[NDArray[np.int64]], list[str | None]],
         result: Callable[[NDArray[np.int64], NDArray[np.float32], tuple[str, ...]], SearchResult],
     ) -> None:
         self.scores = scores
         self.reasons = reasons
         self._rows = rows
         self._ids = ids
+        self._texts = texts
         self._result = result
 
     @property
@@ -44,6 +46,11 @@ class SearchBatch(Sequence[SearchResult]):
         """Ids of the hits of one query, best first, without reading them."""
         rows = self._rows[index]
         return self._ids(rows[rows >= 0])
+
+    def texts(self, index: int) -> list[str | None]:
+        """Texts of the hits of one query, best first, proven; None where a text is blank."""
+        rows = self._rows[index]
+        return self._texts(rows[rows >= 0])
 
     def __len__(self) -> int:
         return len(self._rows)

@@ -36,6 +36,10 @@ class Scope:
     ) -> None:
         self.user, self.agent, self.session, self.where = user, agent, session, where
 
+    def is_all(self) -> bool:
+        """Whether nothing is left out."""
+        return self.user is self.agent is self.session is self.where is None
+
     def condition(self) -> tuple[str, dict[str, Any]]:
         """The scope as an SQL condition over `fragments` and its bindings. Raises InvalidFilter."""
         parts, bindings = ["1"], {}

@@ -21,9 +21,10 @@ from carma.memory.browse import Scope
 from carma.memory.ids import id_bytes
 from carma.memory.meaning import Meaning
 from carma.memory.reading import Reader
-from carma.models import Hit, HitParts, SearchResult
+from carma.models import Fragment, Hit, HitParts, SearchResult
 from carma.search.engine import MODES, Engine, Mode, Ranked
 from carma.search.wordindex import WordIndex
+from carma.store.record import RecordDamaged
 from carma.store.registry import RegistryDamaged
 from carma.store.store import Store
 
@@ -112,6 +113,10 @@ class Finder:
         under: str | None,
     ) -> SearchBatch:
         """Many queries, as columns."""
+        if mode == "vector" and isinstance(queries, np.ndarray) and queries.shape[:-1] == (1,):
+            found = self._one_vector(queries[0], limit, scope, under)
+            if found is not None:
+                return found
         if not isinstance(queries, np.ndarray):
             queries = [self._query(query) or "" for query in queries]
         if mode != "words":
@@ -124,7 +129,51 @@ class Finder:
             allowed=self._allowed(scope, under),
         )
         reasons = (*batch.reasons, *self._moved())
-        return SearchBatch(batch.rows, batch.scores, reasons, self.meaning.columns.ids, self._result)
+        return self._batch(batch.rows, batch.scores, reasons)
+
+    def _batch(
+        self, rows: NDArray[np.int64], scores: NDArray[np.float32], reasons: tuple[str, ...]
+    ) -> SearchBatch:
+        return SearchBatch(rows, scores, reasons, self.meaning.columns.ids, self._texts, self._result)
+
+    def _one_vector(
+        self, vector: NDArray[np.float32], limit: int, scope: Scope, under: str | None
+    ) -> SearchBatch | None:
+        """One vector without any restriction, straight from the index; None where there is more to think of.
+
+        This is the call that agents make most, and a batch's bookkeeping costs as much as the search itself.
+        """
+        meaning = self.meaning
+        meaning.need()
+        index = meaning.index
+        restricted = under is not None or meaning.columns.expiring or not scope.is_all()
+        if index is None or restricted or meaning.pending() or meaning.moved_away:
+            return None
+        rows, scores = index.search(vector, limit)
+        if len(rows) < limit:
+            return None
+        return self._batch(rows[None], scores[None], ())
+
+    def _texts(self, rows: NDArray[np.int64]) -> list[str | None]:
+        columns, read, out = self.meaning.columns, self._store.read_text, list[str | None]()
+        seqs = columns.seqs
+        for row in rows.tolist():
+            try:
+                out.append(read(int(seqs[row]), *columns.location(row)))
+            except RecordDamaged:
+                out.append(None)
+        return out
+
+    def current(self, id: bytes) -> Fragment | None:
+        """The newest version of a fragment by the columns, without the registry; None if they cannot tell."""
+        meaning = self.meaning
+        if not meaning.loaded:
+            return None
+        columns = meaning.columns
+        row = columns.find(id)
+        if row < 0 or columns.expires[row] <= self._store.clock.now():
+            return None
+        return self._reader.at(int(columns.seqs[row]), *columns.location(row))
 
     def _result(
         self, rows: NDArray[np.int64], scores: NDArray[np.float32], reasons: tuple[str, ...]

@@ -373,7 +373,7 @@ class Meaning:
             alive = self.columns.seqs[self.columns.alive]
             self._file.rewrite(alive)
         if self.index is not None and not self.store.read_only:
-            self.index.rebuild()
+            self.index.rebuild(purge=True)
             self.store.disk.unlink(self._index_path())
             self.save()
 

@@ -25,7 +25,7 @@ class ReadVerbs(Base):
         self._ready()
         key = id_bytes(id)
         if version is None:
-            return self._reader.current(key)
+            return self._finder.current(key) or self._reader.current(key)
         for fragment in self._reader.versions(key):
             if fragment.version == version:
                 return fragment

@@ -24,6 +24,10 @@ from carma.store.record import NO_DIGEST, RecordDamaged, RecordKind, text_digest
 __all__ = ["ADD_NAMES", "UNSET", "Unset", "Writer", "items_of"]
 
 
+_UNIT = 1e-6
+"""A vector whose length is this near to 1 is kept as it was given."""
+
+
 class Unset:
     """The type of `UNSET`."""
 
@@ -241,7 +245,9 @@ class Writer:
         length = math.sqrt(float(vector @ vector))
         if not math.isfinite(length) or length == 0:
             raise InvalidInput("The vector has no direction: it is zero or not finite.")
-        return (vector / np.float32(length)).astype("<f4").tobytes(), self.tag
+        if abs(length - 1) > _UNIT:
+            vector = vector / np.float32(length)
+        return vector.astype("<f4", copy=False).tobytes(), self.tag
 
 
 def items_of(items: Any, defaults: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -96,13 +96,16 @@ def insert_blank(db: apsw.Connection, entry: Entry, live: int) -> None:
         "WHERE id=? AND kind<>'tombstone' ORDER BY version DESC, seq DESC LIMIT 1",
         (entry.id,),
     ).fetchall()
-    parent, position, kind, user, agent, session, created, expires, source = older[0] if older else (None,) * 9
+    parent, position, kind, user, agent, session, created, expires, source = (
+        older[0] if older else (None,) * 9
+    )
     db.execute(
         "INSERT OR IGNORE INTO fragments VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
         (
-            entry.seq, entry.id, entry.version, live, parent, entry.position if position is None else position,
-            kind or "note", user, agent, session, created or entry.time_ms, entry.time_ms, expires, entry.segment,
-            entry.offset, entry.length, entry.text_digest, source,
+            entry.seq, entry.id, entry.version, live, parent,
+            entry.position if position is None else position, kind or "note", user, agent, session,
+            created or entry.time_ms, entry.time_ms, expires, entry.segment, entry.offset, entry.length,
+            entry.text_digest, source,
         ),
     )  # fmt: skip
 
@@ -125,7 +128,9 @@ def insert_other(db: apsw.Connection, entry: Entry, moved: bool = True) -> None:
 def _apply_rewrite(db: apsw.Connection, entry: Entry, moved: bool) -> None:
     """Point moved records at their new place and forget those that were left behind on purpose."""
     note = unpack_map(entry.payload)
-    moves = [(segment, offset, length, seq) for seq, segment, length, offset in MOVE.iter_unpack(note["moves"])]
+    moves = [
+        (segment, offset, length, seq) for seq, segment, length, offset in MOVE.iter_unpack(note["moves"])
+    ]
     for number in note["inputs"]:
         db.execute("INSERT OR REPLACE INTO rewritten VALUES(?,?,?)", (number, entry.time_ms, note["output"]))
         if not moved:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+
 from carma.errors import StorageError
 from carma.store.apply import insert_blank, insert_dead, insert_live, insert_other, write_cursor
 from carma.store.entry import Entry, entry_of, followed
@@ -32,7 +33,8 @@ def catch_up(registry: Registry, segments: Segments) -> None:
                 entries.append(entry)
             if len(entries) >= _CHUNK:
                 if not registry.apply(start, entries, end):
-                    return catch_up(registry, segments)
+                    catch_up(registry, segments)
+                    return
                 start, entries = end, []
     except FellBehind:
         raise RegistryDamaged("the registry is older than the log") from None
@@ -68,7 +70,10 @@ def fill(registry: Registry, segments: Segments) -> None:
             elif header.seq not in seen:
                 seen.add(header.seq)
                 entry = entry_of(item)
-                alive = newest.get(header.id) == (header.version, header.seq) and header.kind == RecordKind.FRAGMENT
+                alive = (
+                    newest.get(header.id) == (header.version, header.seq)
+                    and header.kind == RecordKind.FRAGMENT
+                )
                 (live if alive else dead).append(entry)
             if len(live) + len(dead) >= _CHUNK:
                 insert_live(db, live)
@@ -83,7 +88,9 @@ def fill(registry: Registry, segments: Segments) -> None:
         db.execute("INSERT OR REPLACE INTO state VALUES('complete', ?)", (int(not unreadable),))
 
 
-def _records(segments: Segments, number: int, unreadable: Callable[[int], None]) -> Iterator[Intact | Damaged]:
+def _records(
+    segments: Segments, number: int, unreadable: Callable[[int], None]
+) -> Iterator[Intact | Damaged]:
     try:
         yield from merge_copies(*segments.both(number), number)
     except StorageError:

@@ -1,9 +1,8 @@
 """Group commit: writers that arrive while a batch is being synced share the next one.
 
 A writer hands over a function that makes its drafts. Whoever gets the lock leads: it takes the turn once,
-lets every waiting writer prepare against the same state, and writes all drafts in one append. The others find
-their work done  happens under the turn, because a version number is only
-known there.
+lets every waiting writer prepare against the same state, and writes all drafts in one append. The others are
+woken when it is done. Preparing happens under the turn, because a version number is only known there.
 """
 
 from __future__ import annotations

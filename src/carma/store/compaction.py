@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from carma.errors import StorageError
 from carma.store.apply import MOVE
 from carma.store.payload import pack_map, unpack_map
 from carma.store.record import HEADER_BYTES, NO_ID, RecordKind, encode_header
@@ -55,6 +56,8 @@ def compact(store: Store, *, dead_share: float, seal: bool = False) -> Compacted
     if seal:
         store.seal()
     total = Compacted()
+    if store.doubtful:
+        return total
     for number in _candidates(store, dead_share):
         with store.alone():
             done = _rewrite(store, number)
@@ -102,7 +105,9 @@ def _rewrite(store: Store, number: int) -> Compacted:
     target = _next_number(store)
     found = [item for item in items if isinstance(item, Intact)]
     data, moves, dropped = _assemble(store, found, kept, target)
-    carried = [range_ for item in found if item.header.kind == RecordKind.REWRITE for range_ in _dropped_of(item)]
+    carried = [
+        range_ for item in found if item.header.kind == RecordKind.REWRITE for range_ in _dropped_of(item)
+    ]
     _write_whole(store, target, data)
     note = {
         "inputs": [number],
@@ -144,7 +149,12 @@ def _assemble(
         if wanted:
             at = put(item)
             moves.append((h.seq, target, HEADER_BYTES + h.length, at))
-        elif h.seq and h.kind in (RecordKind.FRAGMENT, RecordKind.TOMBSTONE, RecordKind.REWRITE, RecordKind.MEMORY):
+        elif h.seq and h.kind in (
+            RecordKind.FRAGMENT,
+            RecordKind.TOMBSTONE,
+            RecordKind.REWRITE,
+            RecordKind.MEMORY,
+        ):
             dropped.append(h.seq)
     footer = pack_map({"bytes": offset})
     parts.extend(
@@ -174,14 +184,17 @@ def _write_whole(store: Store, number: int, data: bytes) -> None:
         finally:
             file.close()
         proof = list(merge_copies(written, bytes, len(written), number))
-        assert written == data and all(isinstance(item, Intact) for item in proof), "a new segment reads back wrong"
+        if written != data or not all(isinstance(item, Intact) for item in proof):
+            raise StorageError(f"{path} does not read back as it was written.")
         disk.rename(f"{path}.new", path)
         disk.sync_dir(f"{store.folder}/{copy}")
 
 
 def _next_number(store: Store) -> int:
     """A number for a rewritten segment that was never used."""
-    row = store.registry.one("SELECT max(coalesce((SELECT max(output) FROM rewritten), 0), max(segment)) FROM fragments")
+    row = store.registry.one(
+        "SELECT max(coalesce((SELECT max(output) FROM rewritten), 0), max(segment)) FROM fragments"
+    )
     known = int(row[0] or 0) if row else 0
     return max([known, REWRITTEN, *store.segments.numbers()]) + 1
 

@@ -73,8 +73,7 @@ class Follower:
             self._thread = threading.Thread(target=self._apply_in_background, name="carma-words", daemon=True)
             self._thread.start()
 
-    # -- seeing
-    # ------------------------------------------------------------------------------------------------------
+    # Seeing
 
     def refresh(self) -> None:
         """Read what others have appended, if anything. Raises StorageError if it cannot be read."""
@@ -107,7 +106,8 @@ class Follower:
         """Take note of what was appended; whether a fragment without content is among it."""
         entries: list[Entry] = []
         end = self.cursor
-        for item, end in follow_log(self._segments, self.cursor):
+        for item, here in follow_log(self._segments, self.cursor):
+            end = here
             entry = followed(item)
             if entry is not None:
                 entries.append(entry)
@@ -136,8 +136,7 @@ class Follower:
                 if self.listener is not None:
                     self.listener.reset()
 
-    # -- our own writing
-    # ---------------------------------------------------------------------------------------------
+    # Our own writing
 
     @contextmanager
     def appending(self) -> Iterator[None]:
@@ -176,8 +175,7 @@ class Follower:
         """Move past something of ours that says nothing to anybody (a footer)."""
         self.publish((), end)
 
-    # -- the registry
-    # ------------------------------------------------------------------------------------------------
+    # The registry
 
     def pending(self) -> int:
         """Entries that the registry does not know yet."""
@@ -263,7 +261,8 @@ class Follower:
                 return
             try:
                 self.settle()
-            except Exception:  # noqa: BLE001 - whoever settles next gets the error; this thread must not die of it.
+            except Exception:
+                # Whoever settles next gets the error; this thread must not die of it.
                 self._wake_later()
             # Entries of many small writes are cheaper to apply together.
             threading.Event().wait(_APPLY_PAUSE_S)
@@ -290,7 +289,7 @@ def _blank(entry: Entry) -> bool:
 def known_last_seq(registry: Registry) -> int:
     """The highest write number that the registry knows of."""
     row = registry.one(
-        "SELECT max((SELECT coalesce(max(seq), 0) FROM fragments), (SELECT coalesce(max(seq), 0) FROM other), "
-        "(SELECT coalesce(max(last), 0) FROM dropped))"
+        "SELECT max((SELECT coalesce(max(seq), 0) FROM fragments), "
+        "(SELECT coalesce(max(seq), 0) FROM other), (SELECT coalesce(max(last), 0) FROM dropped))"
     )
     return int(row[0]) if row else 0

@@ -46,6 +46,8 @@ class Tail:
         self.number = number
         self.end = end
         self.poisoned = False
+        self.doubtful = False
+        """A failed append could not be taken back: it is seen, and a power loss may take it away."""
         self._segments = segments
         self._memory = memory
         self._pool = pool
@@ -77,7 +79,9 @@ class Tail:
         except StorageError as error:
             # After a failed sync the kernel may have dropped the dirty pages and call the next sync a
             # success.
+            # So nobody may see this append and build on it; a power loss may still bring it back.
             self.poisoned = True
+            self._cut(files)
             raise DurabilityError(f"The write may or may not exist: {error.message}") from error
         self.end += len(data)
 
@@ -86,9 +90,7 @@ class Tail:
         if self.end == 0:
             return
         payload = pack_map({"bytes": self.end})
-        header = encode_header(
-            RecordKind.FOOTER, 0, 0, time_ms, NO_ID, self.number, self.end, payload
-        )
+        header = encode_header(RecordKind.FOOTER, 0, 0, time_ms, NO_ID, self.number, self.end, payload)
         self.append(header + payload, time_ms)
 
     def close(self) -> None:
@@ -144,7 +146,7 @@ class Tail:
                     file.truncate(self.end)
             except StorageError:
                 # Recovery at the next open sees a torn end and quarantines it.
-                self.poisoned = True
+                self.poisoned = self.doubtful = True
 
 
 def follow_log(segments: Segments, cursor: Cursor) -> Iterator[tuple[Intact | Damaged | None, Cursor]]:

@@ -28,7 +28,17 @@ from carma.store.turn import Turn
 
 __all__ = ["Opened", "open_parts"]
 
-_OURS = {"memory.json", "memory.json.new", "segments", "mirror", "parity", "quarantine", "reserve", "index", "turn"}
+_OURS = {
+    "memory.json",
+    "memory.json.new",
+    "segments",
+    "mirror",
+    "parity",
+    "quarantine",
+    "reserve",
+    "index",
+    "turn",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +58,14 @@ class Opened:
 
 
 def open_parts(
-    disk: Disk, folder: str, settings: Settings, clock: Clock, entropy: Entropy, *, create: bool, read_only: bool
+    disk: Disk,
+    folder: str,
+    settings: Settings,
+    clock: Clock,
+    entropy: Entropy,
+    *,
+    create: bool,
+    read_only: bool,
 ) -> Opened:
     """Open or create the memory in `folder`.
 
@@ -90,11 +107,9 @@ def _make_folders(disk: Disk, folder: str) -> None:
     for name in (*COPIES, "index"):
         disk.mkdir(f"{folder}/{name}")
     disk.sync_dir(folder)
-    try:
+    if disk.size(f"{folder}/memory.json") is None:
+        # Only the first time: the folder above need not be ours to open later.
         disk.sync_dir(os.path.dirname(os.path.abspath(folder)))
-    except StorageError:
-        # A folder above that may not be opened is not ours to make durable.
-        pass
 
 
 def _recover_log(segments: Segments, seen: Cursor) -> tuple[Recovered, ...]:
@@ -214,6 +229,8 @@ def _brought_up(disk: Disk, folder: str, segments: Segments, registry: Registry 
     if registry is not None:
         try:
             catch_up(registry, segments)
+            # Read here what the opening is about to read, while another registry can still be built.
+            known_last_seq(registry)
             return registry
         except (RegistryDamaged, StorageError):
             registry.close()

@@ -15,7 +15,15 @@ import msgpack
 from carma.errors import InvalidInput, TooLarge
 from carma.models import Source
 
-__all__ = ["Content", "decode_content", "encode_content", "pack_map", "unpack_map", "validate_metadata"]
+__all__ = [
+    "Content",
+    "decode_content",
+    "decode_text",
+    "encode_content",
+    "pack_map",
+    "unpack_map",
+    "validate_metadata",
+]
 
 _METADATA_DEPTH = 16
 
@@ -55,19 +63,25 @@ def encode_content(content: Content) -> bytes:
     return msgpack.packb(fields, use_bin_type=True)  # type: ignore[no-any-return]
 
 
+def decode_text(payload: bytes) -> str:
+    """Only the text of a proven payload of a fragment."""
+    text: str = msgpack.unpackb(payload, raw=False, strict_map_key=False)["t"]
+    return text
+
+
 def decode_content(payload: bytes) -> Content:
     """The content of a proven payload."""
     fields = msgpack.unpackb(payload, raw=False, strict_map_key=False)
     get = fields.get
     source = get("f")
     return Content(
-        fields["t"], get("p"), get("o"), get("k", "note"), get("m") or {}, get("u"), get("a"), get("s"), get("c"),
-        get("x"), _decode_source(source) if source is not None else None, get("v"), get("e"),
+        fields["t"], get("p"), get("o"), get("k", "note"), get("m") or {}, get("u"), get("a"), get("s"),
+        get("c"), get("x"), _decode_source(source) if source is not None else None, get("v"), get("e"),
     )  # fmt: skip
 
 
 def _encode_source(source: Source) -> list[Any]:
-    start, end = source.span if source.span else (None, None)
+    start, end = source.span or (None, None)
     digest = bytes.fromhex(source.digest) if source.digest else None
     return [source.path, start, end, digest, source.line]
 
@@ -122,4 +136,6 @@ def _plain(value: Any, depth: int, where: str) -> Any:
         return {key: _plain(inner, depth + 1, f"{where}.{key}") for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(inner, depth + 1, f"{where}[{n}]") for n, inner in enumerate(value)]
-    raise InvalidInput(f"{where} is a {type(value).__name__}; metadata holds text, numbers, true, false, null, lists, maps.")
+    raise InvalidInput(
+        f"{where} is a {type(value).__name__}; metadata holds text, numbers, true, false, null, lists, maps."
+    )

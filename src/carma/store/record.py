@@ -37,6 +37,7 @@ __all__ = [
     "check_payload",
     "encode_header",
     "parse_header",
+    "payload_at",
     "text_digest",
 ]
 
@@ -150,6 +151,25 @@ def parse_header(data: bytes | memoryview, at: int, segment: int, offset: int) -
     if seg != segment or off != offset:
         raise RecordDamaged("misdirected", segment, offset)
     return Header(kind, flags, length, version, seq, time_ms, id, seg, off, pdigest, tdigest, checksum)
+
+
+def payload_at(data: bytes, segment: int, offset: int, seq: int) -> bytes:
+    """The proven payload of the write `seq`, of which `data` are all bytes. Raises RecordDamaged.
+
+    The same proof as `parse_header` and `check_payload`, without building a header: searches read many.
+    """
+    body = data[:_BODY_BYTES]
+    payload = data[HEADER_BYTES:]
+    if len(body) != _BODY_BYTES or _CHECKSUM.unpack_from(data, _BODY_BYTES)[0] != xxh3_64_intdigest(body):
+        raise RecordDamaged("bad header", segment, offset)
+    magic, fmt, _, _, length, _, found, _, _, seg, off, digest, _ = _BODY.unpack(body)
+    if (magic, fmt, length) != (MAGIC, FORMAT, len(payload)):
+        raise RecordDamaged("bad header", segment, offset)
+    if (seg, off, found) != (segment, offset, seq):
+        raise RecordDamaged("misdirected", segment, offset)
+    if blake3(payload).digest() != digest:
+        raise RecordDamaged("bad digest", segment, offset)
+    return payload
 
 
 def check_payload(header: Header, payload: bytes | memoryview) -> None:

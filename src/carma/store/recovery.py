@@ -14,7 +14,7 @@ from carma.errors import StorageError
 from carma.ports.disk import Disk
 from carma.store.record import HEADER_BYTES, NO_ID, RecordKind, encode_header, parse_header
 from carma.store.scan import Damaged, Intact, merge_copies
-from carma.store.segments import COPIES, Segments
+from carma.store.segments import COPIES, Copy, Segments
 
 __all__ = ["Recovered", "begin_segment", "best_bytes", "keep", "recover_segment"]
 
@@ -24,8 +24,8 @@ class Recovered:
     """What recovery found in one log segment.
 
     end: offset behind the last record. sealed: whether that is a footer.
-    mended: copies that were rewritten. torn_bytes: bytes cut off or voided, and kept in quarantine. damaged: runs left
-    in place.
+    mended: copies that were rewritten. torn_bytes: bytes cut off or voided, and kept in quarantine.
+    damaged: runs left in place.
     closed: nothing may be appended to it; the log goes on in the next segment.
     """
 
@@ -53,11 +53,10 @@ def recover_segment(segments: Segments, number: int, seen: int = 0) -> Recovered
     first, other = first or b"", other or b""
     length = max(len(first), len(other))
     items = list(merge_copies(first, lambda: other, length, number))
-    torn: list[Damaged] = []
     holes = [item for item in items if isinstance(item, Damaged) and item.torn and item.offset >= seen]
-    while items and isinstance(items[-1], Damaged) and items[-1].torn and items[-1].offset >= seen:
-        torn.append(items.pop())
-    end = torn[-1].offset if torn else length
+    end = length
+    while items and items[-1] in holes:
+        end = _start(items.pop())
     sealed = bool(items) and isinstance(items[-1], Intact) and items[-1].header.kind == RecordKind.FOOTER
     rotten = bool(items) and isinstance(items[-1], Damaged)
     damaged = sum(isinstance(item, Damaged) and item not in holes for item in items)
@@ -68,7 +67,7 @@ def recover_segment(segments: Segments, number: int, seen: int = 0) -> Recovered
         for hole in holes:
             at, past = hole.offset, hole.offset + hole.length
             _quarantine(segments, number, at, (first[at:past], other[at:past]))
-        # Something of the same append follows, so the place is kept and filled: later it would look rotten, not torn.
+        # Something of the same append follows, so the place is kept and filled: later it would look rotten.
         items = [_void(number, item) if item in holes else item for item in items]
         for copy, data, rest in zip(COPIES, (first, other), (other, first), strict=True):
             mended += _mend(segments, copy, number, data, _assemble(items, data, rest, end))
@@ -77,6 +76,10 @@ def recover_segment(segments: Segments, number: int, seen: int = 0) -> Recovered
     except StorageError:
         closed = not sealed
     return Recovered(number, end, sealed, mended, sum(hole.length for hole in holes), damaged, closed)
+
+
+def _start(item: Intact | Damaged) -> int:
+    return item.offset if isinstance(item, Damaged) else item.header.offset
 
 
 def _void(number: int, hole: Damaged) -> Intact:
@@ -126,20 +129,28 @@ def _bytes_of(item: Intact) -> bytes:
     h = item.header
     return (
         encode_header(
-            h.kind, h.version, h.seq, h.time_ms, h.id, h.segment, h.offset, item.payload, h.text_digest, h.flags
+            h.kind,
+            h.version,
+            h.seq,
+            h.time_ms,
+            h.id,
+            h.segment,
+            h.offset,
+            item.payload,
+            h.text_digest,
+            h.flags,
         )
         + item.payload
     )
 
 
-def _mend(segments: Segments, copy: str, number: int, data: bytes, best: bytes) -> bool:
+def _mend(segments: Segments, copy: Copy, number: int, data: bytes, best: bytes) -> bool:
     """Write `best` over a copy that differs from it. The other copy is whole, so a crash in here loses
     nothing.
     """
     if data == best:
         return False
     disk = segments.disk
-    assert copy == "segments" or copy == "mirror"
     path = segments.path(copy, number)
     file = disk.open(path, write=True, create=True)
     try:

@@ -82,8 +82,7 @@ class Registry:
         self._closed = False
         self._writer = self._connect()
 
-    # -- opening
-    # -----------------------------------------------------------------------------------------------------
+    # Opening
 
     @classmethod
     def create(cls, path: str | None, *, cache_kib: int = 8192) -> Registry:
@@ -150,8 +149,7 @@ class Registry:
                 # Closing checkpoints; what it cannot write now is rebuilt from the segments at the next open.
                 self._writer.close(True)
 
-    # -- reading
-    # -----------------------------------------------------------------------------------------------------
+    # Reading
 
     @contextmanager
     def reader(self) -> Iterator[apsw.Connection]:
@@ -217,8 +215,7 @@ class Registry:
         """Whether somebody removed the file."""
         return self._vfs == "cksmvfs" and not self.path.startswith("file:") and disk.size(self.path) is None
 
-    # -- writing
-    # -----------------------------------------------------------------------------------------------------
+    # Writing
 
     @contextmanager
     def transaction(self) -> Iterator[apsw.Connection]:

@@ -15,7 +15,7 @@ from typing import Literal
 
 from carma.errors import CarmaError, StorageError
 from carma.ports.disk import Disk, File
-from carma.store.record import HEADER_BYTES, RecordDamaged
+from carma.store.record import HEADER_BYTES, RecordDamaged, payload_at
 from carma.store.scan import Intact, record_at
 
 __all__ = ["COPIES", "REWRITTEN", "Copy", "Segments", "is_log"]
@@ -120,6 +120,16 @@ class Segments:
         if HEADER_BYTES + found.header.length != length:
             raise RecordDamaged("misdirected", segment, offset)
         return found
+
+    def payload(self, segment: int, offset: int, length: int, seq: int) -> bytes:
+        """The proven payload of the write `seq` from the first copy alone. Raises RecordDamaged."""
+        try:
+            data = self._file("segments", segment).pread(length, offset)
+        except (FileNotFoundError, CarmaError):
+            raise RecordDamaged("missing file", segment, offset) from None
+        if len(data) != length or length < HEADER_BYTES:
+            raise RecordDamaged("truncated", segment, offset)
+        return payload_at(data, segment, offset, seq)
 
     def forget(self, number: int) -> None:
         """Close the handles of a segment (its file was removed or replaced)."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from carma.config import Settings
 from carma.errors import CarmaError, MemoryClosed, ReadOnlyMemory, StorageError
@@ -23,7 +23,16 @@ from carma.store.follow import Follower, Listener
 from carma.store.identity import Identity, write_identity
 from carma.store.log import Cursor, Tail
 from carma.store.opening import Opened, open_parts
-from carma.store.record import APPEND, HEADER_BYTES, NO_DIGEST, NO_ID, RecordDamaged, RecordKind, encode_header
+from carma.store.payload import decode_text
+from carma.store.record import (
+    APPEND,
+    HEADER_BYTES,
+    NO_DIGEST,
+    NO_ID,
+    RecordDamaged,
+    RecordKind,
+    encode_header,
+)
 from carma.store.recovery import begin_segment, recover_segment
 from carma.store.registry import Registry
 from carma.store.scan import Intact
@@ -70,6 +79,8 @@ class Store:
             opened.registry, opened.segments, opened.cursor, opened.last_seq, opened.reopen, threaded=real
         )
         self._poisoned: set[int] = set(opened.closed)
+        self.doubtful = False
+        """Something is seen that may not be durable; nothing older may be dropped for its sake."""
         self._committer = Committer(self._write_batch)
         self._tail: Tail | None = None
         if opened.turn is not None:
@@ -78,8 +89,7 @@ class Store:
         self._closed = False
         self.last_write = clock.monotonic()
 
-    # -- state
-    # -------------------------------------------------------------------------------------------------------
+    # State
 
     @property
     def read_only(self) -> bool:
@@ -110,10 +120,11 @@ class Store:
         if self._closed:
             raise MemoryClosed("This memory is closed.")
         if os.getpid() != self._pid:
-            raise MemoryClosed("This process was forked from the one that opened the memory; open it again here.")
+            raise MemoryClosed(
+                "This process was forked from the one that opened the memory; open it again here."
+            )
 
-    # -- reading
-    # -----------------------------------------------------------------------------------------------------
+    # Reading
 
     def refresh(self) -> None:
         """See what other processes have written. Costs two looks at the file system when there is nothing
@@ -144,6 +155,14 @@ class Store:
         """The proven record at a place. Raises RecordDamaged if no copy has it."""
         return self.segments.read(segment, offset, length)
 
+    def read_text(self, seq: int, segment: int, offset: int, length: int) -> str:
+        """Only the text of the write `seq`, proven. Raises RecordDamaged."""
+        try:
+            return decode_text(self.segments.payload(segment, offset, length, seq))
+        except RecordDamaged:
+            content = self.read_entry(seq, segment, offset, length).content
+            return content.text if content is not None else ""
+
     def read_entry(self, seq: int, segment: int, offset: int, length: int) -> Entry:
         """The proven entry `seq`, from the place given or, if a compaction moved it, from where it is now.
 
@@ -161,8 +180,7 @@ class Store:
             raise damage
         return entry_of(self.segments.read(*place))
 
-    # -- writing
-    # -----------------------------------------------------------------------------------------------------
+    # Writing
 
     def commit(self, prepare: Prepare) -> Sequence[Entry]:
         """Write the drafts that `prepare` makes under the turn; durable when it returns.
@@ -235,7 +253,9 @@ class Store:
                     end = Cursor(tail.number, tail.end)
             except StorageError:
                 if tail.poisoned:
-                    self._abandon(tail.number)
+                    # The numbers stay used: what failed may come back, and must not share them.
+                    self._follower.last_seq = max(self._follower.last_seq, chunk[-1].seq)
+                    self._abandon(tail)
                 raise
             self._follower.publish(chunk, end)
             entries.extend(chunk)
@@ -269,12 +289,11 @@ class Store:
             at += 1
         return entries, b"".join(parts), at
 
-    def _abandon(self, number: int) -> None:
-        """Never write to a log segment again. What a failed append left in it is read back, like another
-        process's.
-        """
-        self._poisoned.add(number)
-        begin_segment(self.segments, number + 1)
+    def _abandon(self, tail: Tail) -> None:
+        """Never write to a log segment again, and tell the others so."""
+        self.doubtful = self.doubtful or tail.doubtful
+        self._poisoned.add(tail.number)
+        begin_segment(self.segments, tail.number + 1)
 
     def _tail_for_writing(self) -> Tail:
         """The tail at the end of what was followed; a new one where the last is sealed, poisoned or full."""
@@ -301,7 +320,8 @@ class Store:
             self._tail = None
         self.segments.forget(number)
         if recover_segment(self.segments, number, seen=end).closed:
-            self._abandon(number)
+            self._poisoned.add(number)
+            begin_segment(self.segments, number + 1)
         self._follower.refresh()
 
     def _next_tail(self, tail: Tail) -> Tail:
@@ -311,7 +331,7 @@ class Store:
                     tail.seal(self.now_ms())
             except StorageError:
                 if tail.poisoned:
-                    self._abandon(tail.number)
+                    self._abandon(tail)
                 raise
         tail.close()
         self._tail = self._open_tail(Cursor(tail.number + 1, 0))
@@ -342,12 +362,9 @@ class Store:
         self._closed = True
         forked = os.getpid() != self._pid
         if not forked and self.turn is not None:
-            try:
+            # The registry is disposable: what it cannot take now is read from the log at the next open.
+            with suppress(CarmaError):
                 self._follower.settle()
-            except CarmaError:
-                # The registry is disposable: what it could not take now is read from the log at the next
-                # open.
-                pass
         if self._pool is not None and not forked:
             self._pool.shutdown()
         if self._tail is not None:
@@ -368,4 +385,3 @@ class _BatchView:
 
     def head(self, id: bytes) -> Entry | Draft | None:
         return self._overlay.get(id) or self._follower.head(id)
-

@@ -21,10 +21,12 @@ def sweep_files(store: Store, linger_s: float) -> int:
     now = store.now_ms()
     removed = 0
     with store.alone():
-        for segment, replaced_ms, output in store.registry.rows("SELECT segment, replaced_ms, output FROM rewritten"):
-            if replaced_ms + linger_s * 1000 <= now and store.segments.exists(segment):
-                if _unused(store, segment) and _whole(store, output):
-                    removed += _remove(store, segment)
+        for segment, replaced_ms, output in store.registry.rows(
+            "SELECT segment, replaced_ms, output FROM rewritten"
+        ):
+            due = replaced_ms + linger_s * 1000 <= now and store.segments.exists(segment)
+            if due and _unused(store, segment) and _whole(store, output):
+                removed += _remove(store, segment)
         removed += sum(_remove(store, number) for number in _orphans(store, linger_s))
         for copy in COPIES:
             for name in store.disk.listdir(f"{store.folder}/{copy}"):

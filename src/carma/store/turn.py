@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from carma.errors import CarmaError, MemoryBusy
 from carma.ports.clock import Clock
@@ -57,11 +57,9 @@ class Turn:
     def _acquire(self) -> None:
         if not self._lock.try_acquire():
             self._wait()
-        try:
+        # The name of the holder is a hint; a full disk must not keep anybody from deleting.
+        with suppress(CarmaError, FileNotFoundError):
             self._sign()
-        except (CarmaError, FileNotFoundError):
-            # The name of the holder is a hint; a full disk must not keep anybody from deleting.
-            pass
 
     def _wait(self) -> None:
         deadline = self._clock.monotonic() + self._wait_s
