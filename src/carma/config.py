@@ -54,7 +54,7 @@ class Settings:
     """Below this many vectors the index is exact; above, it is trained."""
     limit_max: int = 1_000
     """The largest `limit` of a search or a page."""
-    candidates: int = 200
+    candidates: int = 100
     """Candidates each part of a hybrid search hands to the fusion."""
     query_chars: int = 20_000
     """A query is cut here."""

@@ -38,7 +38,7 @@ class Scope:
 
     def is_all(self) -> bool:
         """Whether nothing is left out."""
-        return self.user is self.agent is self.session is self.where is None
+        return all(value is None for value in (self.user, self.agent, self.session, self.where))
 
     def condition(self) -> tuple[str, dict[str, Any]]:
         """The scope as an SQL condition over `fragments` and its bindings. Raises InvalidFilter."""

@@ -32,12 +32,12 @@ class IdMaker:
         """A new id: 48 bits of milliseconds, a counter of 12, and 62 random bits."""
         with self._lock:
             self._last = max(self._last + 1, int(self._clock.now() * 1000) * _COUNTER)
+            if not self._random:
+                self._random = self._entropy.bytes(_DRAWN)
+            random, self._random = self._random[:8], self._random[8:]
             time_ms, counter = divmod(self._last, _COUNTER)
-        random = bytearray(self._entropy.bytes(8))
-        random[0] = 0x80 | (random[0] & 0x3F)
-        return (
-            (time_ms & (2**48 - 1)).to_bytes(6, "big") + (0x7000 | counter).to_bytes(2, "big") + bytes(random)
-        )
+        low = (int.from_bytes(random, "big") & (1 << 62) - 1) | 1 << 63
+        return ((time_ms << 80 | 7 << 76 | counter << 64 | low) & (1 << 128) - 1).to_bytes(16, "big")
 
 
 def id_bytes(id: str) -> bytes:

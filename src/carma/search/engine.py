@@ -95,7 +95,7 @@ class Engine:
         degraded.
         """
         _check(text, vector, mode, limit, diversity)
-        return Query(self.sources, text, vector, limit, mode, visible, allowed).run(
+        return Query(self.sources, text, vector, limit, mode, visible, allowed, diversity > 0).run(
             min_score, diversity, explain
         )
 

@@ -67,6 +67,7 @@ class Query:
         mode: Mode,
         visible: Bools | None,
         allowed: Bools | None,
+        diverse: bool = False,
     ) -> None:
         self.sources = sources
         self.columns = sources.columns
@@ -75,7 +76,9 @@ class Query:
         self.visible = long(visible, self.size)
         self.hits = long(both(visible, allowed), self.size)
         self.reasons: list[str] = []
-        self.many = max(sources.candidates, 2 * limit)
+        # A ranking by cosine alone needs no more candidates than hits, unless it chooses among them.
+        alone = mode == "vector" and not diverse
+        self.many = limit if alone else max(sources.candidates, 2 * limit)
         self.filter = self.hits
         if self.hits is not None:
             hidden = int(np.count_nonzero(sources.columns.alive[: self.size] & ~self.hits))

@@ -42,7 +42,9 @@ def apply_read_cursor(db: apsw.Connection) -> Cursor:
     rows = db.execute("SELECT value FROM state WHERE key IN ('offset', 'segment') ORDER BY key").fetchall()
     if len(rows) != 2:
         return Cursor(0, 0)
-    return Cursor(rows[1][0], rows[0][0])
+    (offset,), (segment,) = rows
+    assert isinstance(segment, int) and isinstance(offset, int)
+    return Cursor(segment, offset)
 
 
 def write_cursor(db: apsw.Connection, cursor: Cursor) -> None:

@@ -59,7 +59,7 @@ def encode_content(content: Content) -> bytes:
     fields: dict[str, Any] = {"t": content.text}
     for key, value, default in zip(_KEYS[1:], content[1:], _DEFAULTS[1:], strict=True):
         if value is not None and value != default:
-            fields[key] = _encode_source(value) if key == "f" else value
+            fields[key] = _encode_source(value) if isinstance(value, Source) else value
     return msgpack.packb(fields, use_bin_type=True)  # type: ignore[no-any-return]
 
 
