@@ -237,7 +237,7 @@ def test_a_document_without_its_reader_names_the_extra(folder: Path, ingest: Ing
     assert found["text.docx"] == "invalid-input"
     assert found["paper.pdf"] in ("missing-extra", "invalid-input")
     for problem in report.problems:
-        assert problem.code != "missing-extra" or "carma[office]" in problem.message
+        assert problem.code != "missing-extra" or "carma-memory[office]" in problem.message
     assert "All is well." in sink.texts()
 
 

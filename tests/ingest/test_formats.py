@@ -162,7 +162,7 @@ def docx(text: str) -> bytes:
 
 
 @pytest.mark.skipif(
-    importlib.util.find_spec("markitdown") is None, reason="the extra carma[office] is not installed"
+    importlib.util.find_spec("markitdown") is None, reason="the extra carma-memory[office] is not installed"
 )
 def test_a_word_document_becomes_paragraphs_without_spans() -> None:
     """Through markitdown; the source digest of its fragments is that of the file."""

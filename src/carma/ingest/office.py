@@ -1,4 +1,4 @@
-"""PDF, Word, slides and sheets, by way of markitdown and Markdown (the extra `carma[office]`).
+"""PDF, Word, slides and sheets, by way of markitdown and Markdown (the extra `carma-memory[office]`).
 
 The text does not lie in the file as it is read, so its fragments have no span; their source digest is that of
 the whole file.
@@ -65,7 +65,9 @@ def _markdown(raw: bytes, suffix: str) -> str:
         markitdown = import_module("markitdown")
         converters = import_module("markitdown.converters")
     except ImportError as error:
-        raise MissingExtra(f"reading .{suffix} needs markitdown: pip install 'carma[office]'") from error
+        raise MissingExtra(
+            f"reading .{suffix} needs markitdown: pip install 'carma-memory[office]'"
+        ) from error
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -74,7 +76,7 @@ def _markdown(raw: bytes, suffix: str) -> str:
             result = reader.convert_stream(io.BytesIO(raw), file_extension=f".{suffix}")
     except Exception as error:  # Each of the third-party readers fails in its own way on damage.
         if "MissingDependencyException" in f"{type(error).__name__}: {error}":
-            message = f"reading .{suffix} needs more of markitdown: pip install 'carma[office]'"
+            message = f"reading .{suffix} needs more of markitdown: pip install 'carma-memory[office]'"
             raise MissingExtra(message) from error
         raise InvalidInput(f"the document cannot be read: {type(error).__name__}: {error}"[:500]) from error
     return _SLIDE.sub("", str(result.text_content))

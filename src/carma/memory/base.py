@@ -18,6 +18,7 @@ class Base:
         self._writer = parts.writer
         self._browser = parts.browser
         self._finder = parts.finder
+        self._keeper = parts.keeper
         self._upkeep = parts.upkeep
 
     def _ready(self) -> None:

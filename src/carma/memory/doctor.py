@@ -108,7 +108,7 @@ def _gaps(parts: Parts) -> Iterator[Finding]:
 
 
 def _vectors(parts: Parts) -> Iterator[Finding]:
-    fresh = parts.finder.freshness()
+    fresh = parts.keeper.freshness()
     if fresh["pending"]:
         yield _finding(
             "note", "vectors", f"{fresh['pending']} fragments are not embedded yet; words find them already.",

@@ -1,24 +1,21 @@
-"""Finding: from a query to proven hits, and the threads that keep vectors up to date."""
+"""Finding: from a query to proven hits."""
 
 from __future__ import annotations
 
 import json
-import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import apsw
 import numpy as np
 from numpy.typing import NDArray
 
-from carma.embed import Embedder
-from carma.embed.by_name import embedder_by_name
-from carma.embed.cache import CachedEmbedder
-from carma.errors import CarmaError, EmbedderError, InvalidInput
+from carma.errors import CarmaError, InvalidInput
 from carma.memory.batch import SearchBatch
 from carma.memory.browse import Scope
 from carma.memory.ids import id_bytes
+from carma.memory.keeping import Keeper
 from carma.memory.meaning import Meaning
 from carma.memory.reading import Reader
 from carma.models import Fragment, Hit, HitParts, SearchResult
@@ -28,44 +25,26 @@ from carma.store.record import RecordDamaged
 from carma.store.registry import RegistryDamaged
 from carma.store.store import Store
 
-__all__ = ["Finder", "SearchBatch"]
+__all__ = ["Finder"]
 
 Bools = NDArray[np.bool_]
 _FAILURES = (CarmaError, RegistryDamaged, apsw.Error)
-_GATHER_S = 0.25
-"""How long new texts are gathered before they are embedded: a command that adds one text never loads the
-model.
-"""
-_LOOK_S = 2.0
-_FEW = 256
-"""A search waits for pending vectors only if they are so few that they can be there in time."""
-_RETRY_S = (1.0, 2.0, 5.0, 15.0, 60.0)
 
 
 class Finder:
-    """Search over one open memory. `threaded`: embed and rebuild in the background; otherwise only in
-    `flush`.
-    """
+    """Search over one open memory, by the vectors and the embedder that `keeper` keeps up to date."""
 
-    def __init__(
-        self, store: Store, reader: Reader, meaning: Meaning, embedder: Embedder | None, threaded: bool
-    ) -> None:
+    def __init__(self, store: Store, reader: Reader, keeper: Keeper) -> None:
         self._store = store
         self._reader = reader
-        self.meaning = meaning
-        self.embedder = (
-            CachedEmbedder(embedder, store.settings.embed_cache_entries) if embedder is not None else None
-        )
+        self._keeper = keeper
         self._engine: Engine | None = None
-        self._stop = threading.Event()
-        self._wake = threading.Event()
-        self._error: CarmaError | None = None
         self._filters: dict[tuple[str, int], Bools] = {}
-        self._embedding = threading.Lock()
-        self._thread: threading.Thread | None = None
-        if threaded:
-            self._thread = threading.Thread(target=self._work, name="carma-meaning", daemon=True)
-            self._thread.start()
+
+    @property
+    def meaning(self) -> Meaning:
+        """The columns and vectors of now: another object after the memory has moved to another embedder."""
+        return self._keeper.meaning
 
     # Searching
 
@@ -85,7 +64,7 @@ class Finder:
         begun = time.perf_counter()
         query = self._query(query)
         if mode != "words":
-            self._await_pending()
+            self._keeper.await_pending()
         ranked = self._current().rank(
             query,
             np.asarray(vector, np.float32).reshape(-1) if vector is not None else None,
@@ -120,7 +99,7 @@ class Finder:
         if not isinstance(queries, np.ndarray):
             queries = [self._query(query) or "" for query in queries]
         if mode != "words":
-            self._await_pending()
+            self._keeper.await_pending()
         batch = self._current().rank_batch(
             queries,
             limit=limit,
@@ -213,7 +192,7 @@ class Finder:
                 meaning.columns,
                 meaning.index,
                 _Words(self._store),
-                self.embedder.embed if self.embedder is not None else None,
+                self._keeper.embed,
                 pending=meaning.pending,
                 candidates=self._store.settings.candidates,
                 failures=_FAILURES,
@@ -270,136 +249,10 @@ class Finder:
             return ()
         return ("Another process moved this memory to another embedder; open it again to search by meaning.",)
 
-    # Keeping up
-
-    def _await_pending(self) -> None:
-        """Give a few pending vectors the time to arrive, within the bound."""
-        self.meaning.need()
-        waiting = self.meaning.pending()
-        if not waiting or waiting > _FEW or self._error is not None or self.embedder is None:
-            return
-        if self._thread is None:
-            self._embed_waiting()
-            return
-        self._wake.set()
-        deadline = time.monotonic() + self._store.settings.embed_wait_ms / 1000
-        with self.meaning.changed:
-            while (
-                self.meaning.pending() and (left := deadline - time.monotonic()) > 0 and self._error is None
-            ):
-                self.meaning.changed.wait(left)
-
-    def flush(self, timeout_s: float | None) -> bool:
-        """Wait until nothing waits for a vector; False if time ran out. Raises EmbedderError."""
-        deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        self._error = None
-        self.meaning.need()
-        while self.meaning.pending() and self.embedder is not None:
-            if deadline is not None and time.monotonic() >= deadline:
-                return False
-            self._embed_waiting()
-        self.meaning.write_vectors()
-        return True
-
-    def _embed_waiting(self) -> None:
-        """Embed one batch. Raises EmbedderError, StorageError."""
-        assert self.embedder is not None
-        with self._embedding:
-            batch = self.meaning.next_texts(self._store.settings.embed_batch)
-            if batch:
-                seqs, digests, texts = zip(*batch, strict=True)
-                self.meaning.embedded(seqs, digests, self.embedder.embed(texts))
-                self.meaning.write_vectors()
-
-    def _work(self) -> None:
-        """The thread: embed what waits, write given vectors, rebuild the index when it asks for it."""
-        failures = 0
-        while not self._stop.is_set():
-            self._await_work(self.meaning)
-            if self._stop.wait(0.0 if self._wake.is_set() else _GATHER_S):
-                return
-            self._wake.clear()
-            try:
-                self.meaning.write_vectors()
-                while self.meaning.pending() and self.embedder is not None and not self._stop.is_set():
-                    self._embed_waiting()
-                index = self.meaning.index
-                if index is not None and index.needs_rebuild() and not self._stop.is_set():
-                    index.rebuild()
-                self._error, failures = None, 0
-            except EmbedderError as error:
-                self._error = error
-                self._stop.wait(_RETRY_S[min(failures, len(_RETRY_S) - 1)])
-                failures += 1
-            except (CarmaError, RegistryDamaged):
-                # A full disk or a memory that is being closed: the vectors stay in memory and are made again
-                # later.
-                self._stop.wait(1.0)
-
-    def _await_work(self, meaning: Meaning) -> None:
-        """Wait until there is something to do; after a while look for what an earlier process left."""
-        with meaning.changed:
-            meaning.changed.wait_for(lambda: meaning is not self.meaning or self._has_work(), _LOOK_S)
-
-    def _has_work(self) -> bool:
-        if self._stop.is_set() or self.meaning.has_unwritten():
-            return True
-        waits = self.meaning.pending() > 0 and self.embedder is not None
-        index = self.meaning.index if self.meaning.loaded else None
-        return waits or (index is not None and index.needs_rebuild())
-
-    def reembed(self, wanted: Embedder | str, progress: Callable[[int, int], None] | None) -> dict[str, int]:
-        """Make vectors by another embedder beside the old ones, then change over."""
-        embedder = embedder_by_name(wanted) if isinstance(wanted, str) else wanted
-        fingerprint = embedder.fingerprint
-        fresh = Meaning(self._store, fingerprint)
-        total = fresh.columns.live
-        made = 0
-        kept = total - fresh.pending()
-        while batch := fresh.next_texts(self._store.settings.embed_batch):
-            seqs, digests, texts = zip(*batch, strict=True)
-            fresh.embedded(seqs, digests, embedder.embed(texts))
-            fresh.write_vectors()
-            made += len(batch)
-            if progress is not None:
-                progress(kept + made, total)
-        with self._embedding:
-            self._store.set_identity(self._store.identity.with_embedder(fingerprint.to_dict()))
-            # Whatever was written meanwhile is found missing when it loads, and embedded like any new text.
-            meaning = Meaning(self._store, fingerprint)
-            self._store.listen(meaning)
-            old, self.meaning = self.meaning, meaning
-            self.embedder = CachedEmbedder(embedder, self._store.settings.embed_cache_entries)
-            old.forget()
-            with old.changed:
-                old.changed.notify_all()
-        return {"embedded": made, "kept": kept, "fragments": total}
-
-    def save(self) -> None:
-        """Save the indexes. Raises StorageError."""
-        if self.meaning.loaded and self.meaning.index is not None and self.meaning.index.needs_rebuild():
-            self.meaning.index.rebuild()
-        self.meaning.save()
-
-    def purge(self) -> None:
-        """Leave no vector of what was deleted."""
-        self._filters.clear()
-        self.meaning.purge()
-
-    def freshness(self) -> dict[str, Any]:
-        """How complete the vectors are, and what the embedder last said if it failed."""
-        return {**self.meaning.freshness(), "error": self._error.message if self._error else None}
-
     def close(self) -> None:
-        """Stop the thread and keep what was made."""
-        self._stop.set()
-        with self.meaning.changed:
-            self.meaning.changed.notify_all()
-        if self._thread is not None:
-            self._thread.join()
+        """End the threads of the engine."""
         if self._engine is not None:
             self._engine.close()
-        self.meaning.close()
 
 
 class _Words:

@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from blake3 import blake3
 from numpy.typing import NDArray
 
 from carma.embed import Fingerprint
 from carma.errors import CarmaError
+from carma.memory.kept import KeptVectors
 from carma.search.columns import Columns
 from carma.search.columns import Entry as Row
 from carma.search.vectorindex import VectorIndex
@@ -25,9 +25,8 @@ from carma.store.entry import Entry
 from carma.store.identity import Identity
 from carma.store.record import RecordDamaged, RecordKind
 from carma.store.store import Store
-from carma.store.vectors import VectorsFile
 
-__all__ = ["Meaning", "tag_of"]
+__all__ = ["Meaning"]
 
 Floats = NDArray[np.float32]
 _LOAD = (
@@ -36,18 +35,14 @@ _LOAD = (
 )
 
 
-def tag_of(fingerprint: Fingerprint) -> bytes:
-    """Eight bytes that name an embedder in a record."""
-    return blake3(f"{fingerprint.name}\0{fingerprint.dimension}\0{fingerprint.digest}".encode()).digest(8)
-
-
 class Meaning:
     """Columns, vector index and what waits to be embedded. Hears of entries from one thread at a time."""
 
     def __init__(self, store: Store, fingerprint: Fingerprint | None) -> None:
         self.store = store
         self.fingerprint = fingerprint
-        self.tag = tag_of(fingerprint) if fingerprint is not None else None
+        self._kept = KeptVectors(store, fingerprint) if fingerprint is not None else None
+        self.tag = self._kept.tag if self._kept is not None else None
         self._columns = Columns()
         self._index: VectorIndex | None = None
         self._loaded = False
@@ -57,7 +52,6 @@ class Meaning:
         self.moved_away = False
         """Another process moved the memory to another embedder."""
         self._lock = threading.RLock()
-        self._file: VectorsFile | None = None
         self._digests = bytearray()
         """Sixteen bytes for each row: the digest of its text."""
         self._waiting: dict[int, tuple[bytes, str | None]] = {}
@@ -108,7 +102,8 @@ class Meaning:
         index = self._index = self._new_index()
         self._loaded = True
         if index is not None:
-            self._load_vectors(index)
+            assert self._kept is not None
+            self._kept.load(index, self._rows_of)
             have = index.has(np.arange(len(columns)))
             for at in np.flatnonzero(~have).tolist():
                 self._waiting[int(rows[at][0])] = (rows[at][12], None)
@@ -126,30 +121,6 @@ class Meaning:
         if self.fingerprint is None:
             return None
         return VectorIndex(self.fingerprint.dimension, exact_below=self.store.settings.exact_below)
-
-    def _load_vectors(self, index: VectorIndex) -> None:
-        """The saved index for what it covers, the vectors file for the rest; a vector must belong to its
-        text.
-        """
-        assert self.fingerprint is not None and self.tag is not None
-        index.load(self.store.disk, self._index_path(), fingerprint=self.tag, rows_of=self._rows_of)
-        if self._file is None:
-            self._file = VectorsFile(
-                self.store.disk, f"{self.store.folder}/index", self.fingerprint.dimension, self.tag
-            )
-        self._file.restart()
-
-        def missing(seqs: NDArray[np.int64], digests: NDArray[np.uint8]) -> bool:
-            rows = self._rows_of(seqs, digests)
-            return not bool(index.has(rows[rows >= 0]).all())
-
-        for block in self._file.follow(missing):
-            rows = self._rows_of(block.seqs, block.text_digests)
-            index.add(rows[rows >= 0], block.vectors[rows >= 0])
-
-    def _index_path(self) -> str:
-        assert self.tag is not None
-        return f"{self.store.folder}/index/vectors-{self.tag.hex()}.faiss"
 
     def _rows_of(self, seqs: NDArray[Any], digests: NDArray[np.uint8]) -> NDArray[np.int64]:
         """The row of each write that is alive and whose text has the digest, else -1. digests: shape (n,
@@ -328,10 +299,10 @@ class Meaning:
 
     def adopt(self) -> None:
         """Take the vectors that other processes have made."""
-        if self._file is None or not self._waiting:
+        if self._kept is None or not self._waiting:
             return
         with self._lock:
-            for block in self._file.follow():
+            for block in self._kept.follow():
                 wanted = [at for at, seq in enumerate(block.seqs.tolist()) if seq in self._waiting]
                 rows = self._rows_of(block.seqs[wanted], block.text_digests[wanted])
                 assert self.index is not None
@@ -345,44 +316,32 @@ class Meaning:
         """Append new vectors to the vectors file. Raises StorageError."""
         with self._lock:
             batch, self._unwritten = self._unwritten, []
-        if not batch or self._file is None or self.store.read_only:
-            return
-        self._file.append(
-            np.array([seq for seq, _, _ in batch], np.int64),
-            b"".join(digest for _, digest, _ in batch),
-            np.stack([vector for _, _, vector in batch]),
-        )
+        if batch and self._kept is not None and not self.store.read_only:
+            self._kept.append(batch)
 
     # Keeping
 
     def save(self) -> None:
         """Write what a next opening would otherwise have to make again. Raises StorageError."""
         self.write_vectors()
-        if not self._loaded:
-            return
-        if self.index is not None and self.tag is not None and not self.store.read_only:
+        if self._loaded and self._index is not None and self._kept is not None and not self.store.read_only:
             with self._lock:
-                self.index.save(
-                    self.store.disk, self._index_path(), fingerprint=self.tag, identify=self._identify
-                )
+                self._kept.save(self._index, self._identify)
 
     def purge(self) -> None:
-        """Write the vectors file anew with live vectors only."""
+        """Leave no vector of what is not alive in any file."""
         self.write_vectors()
-        if self._file is not None and not self.store.read_only:
-            alive = self.columns.seqs[self.columns.alive]
-            self._file.rewrite(alive)
-        if self.index is not None and not self.store.read_only:
+        if self.index is not None and self._kept is not None and not self.store.read_only:
             self.index.rebuild(purge=True)
-            self.store.disk.unlink(self._index_path())
+            self._kept.purge(self.columns.seqs[self.columns.alive])
             self.save()
 
     def forget(self) -> None:
         """Remove the vectors of this embedder: the memory has moved to another. Processes that still use it
         go on.
         """
-        if self._file is not None:
-            self._file.remove()
+        if self._kept is not None:
+            self._kept.remove()
 
     def has_unwritten(self) -> bool:
         """Whether vectors wait to be written to the vectors file."""
@@ -394,7 +353,7 @@ class Meaning:
         return {
             "indexed": len(self.index) if self.index is not None else 0,
             "pending": self.pending(),
-            "damaged_blocks": self._file.damaged_blocks if self._file is not None else 0,
+            "damaged_blocks": self._kept.damaged_blocks if self._kept is not None else 0,
         }
 
     def close(self) -> None:

@@ -86,7 +86,7 @@ class Memory(WriteVerbs, ReadVerbs, MoveVerbs):
         """
         self._store.check_open()
         self._store.settle()
-        return self._finder.flush(timeout_s)
+        return self._keeper.flush(timeout_s)
 
     def rest(self) -> None:
         """Do now what is done when nothing is written for a while: seal, index, save, compact, sweep."""
@@ -106,6 +106,7 @@ class Memory(WriteVerbs, ReadVerbs, MoveVerbs):
         safe without.
         """
         self._upkeep.close()
+        self._keeper.close()
         self._finder.close()
         self._store.close()
 

@@ -68,4 +68,4 @@ class MoveVerbs(Base):
     ) -> dict[str, int]:
         """Move to another embedder; resumable, and the old vectors serve until the new ones are complete."""
         self._ready()
-        return self._finder.reembed(embedder, progress)
+        return self._keeper.reembed(embedder, progress)

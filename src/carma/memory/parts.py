@@ -13,7 +13,9 @@ from carma.embed.by_name import embedder_by_name
 from carma.errors import CarmaError, EmbedderMismatch
 from carma.memory.browse import Browser
 from carma.memory.find import Finder
-from carma.memory.meaning import Meaning, tag_of
+from carma.memory.keeping import Keeper
+from carma.memory.kept import tag_of
+from carma.memory.meaning import Meaning
 from carma.memory.reading import Reader
 from carma.memory.upkeep import Upkeep
 from carma.memory.writing import Writer
@@ -34,6 +36,7 @@ class Parts:
     writer: Writer
     browser: Browser
     finder: Finder
+    keeper: Keeper
     upkeep: Upkeep
 
 
@@ -68,9 +71,10 @@ def open_memory_parts(
         meaning = Meaning(store, fingerprint)
         store.listen(meaning)
         store.refresh()
-        finder = Finder(store, reader, meaning, chosen, threaded=real)
-        upkeep = Upkeep(store, finder, threaded=real)
-        return Parts(store, reader, writer, Browser(store, reader), finder, upkeep)
+        keeper = Keeper(store, meaning, chosen, threaded=real)
+        finder = Finder(store, reader, keeper)
+        upkeep = Upkeep(store, keeper, threaded=real)
+        return Parts(store, reader, writer, Browser(store, reader), finder, keeper, upkeep)
     except BaseException:
         store.close()
         raise

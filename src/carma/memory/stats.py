@@ -38,7 +38,7 @@ def stats(parts: Parts) -> dict[str, Any]:
         "segments": len(store.segments.numbers()),
         "bytes": {place: _folder_bytes(parts, place) for place in (*COPIES, "index", "quarantine")},
         "embedder": dict(store.identity.embedder) if store.identity.embedder else None,
-        "vectors": parts.finder.freshness(),
+        "vectors": parts.keeper.freshness(),
         "recovered": [
             {"segment": r.number, "mended": r.mended, "torn_bytes": r.torn_bytes, "damaged": r.damaged}
             for r in store.recovered

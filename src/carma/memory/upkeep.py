@@ -11,7 +11,7 @@ import threading
 from dataclasses import asdict
 
 from carma.errors import CarmaError
-from carma.memory.find import Finder
+from carma.memory.keeping import Keeper
 from carma.store.compaction import compact
 from carma.store.registry import RegistryDamaged
 from carma.store.store import Store
@@ -29,9 +29,9 @@ files.
 class Upkeep:
     """Rest and compaction of one open memory. `threaded`: rest by itself after a while without writing."""
 
-    def __init__(self, store: Store, finder: Finder, threaded: bool) -> None:
+    def __init__(self, store: Store, keeper: Keeper, threaded: bool) -> None:
         self._store = store
-        self._finder = finder
+        self._keeper = keeper
         self._stop = threading.Event()
         self._rested_at = store.last_write
         self._thread: threading.Thread | None = None
@@ -44,7 +44,7 @@ class Upkeep:
         self._store.settle()
         if self._store.cursor.offset >= _SEAL_FROM_BYTES:
             self._store.seal()
-        self._finder.save()
+        self._keeper.save()
         compact(self._store, dead_share=self._store.settings.compact_dead_share)
         sweep_files(self._store, self._store.settings.linger_s)
         sweep_registry(self._store)
@@ -60,7 +60,7 @@ class Upkeep:
         compact(self._store, dead_share=0.0, seal=True)
         sweep_files(self._store, 0.0)
         sweep_registry(self._store, thorough=True)
-        self._finder.purge()
+        self._keeper.meaning.purge()
 
     def close(self) -> None:
         """Stop the thread; idempotent."""

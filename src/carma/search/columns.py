@@ -36,6 +36,8 @@ Bools = NDArray[np.bool_]
 BULK_SHARE: Final = 32
 """A batch larger than 1/32 of what is there is sorted in at once, which is cheaper than as many
 insertions."""
+PLAIN_FROM: Final = 8
+"""New fragments without siblings are added together from so many on."""
 SINGLY: Final = 64
 """Batches up to this size are always inserted one by one."""
 
@@ -241,7 +243,8 @@ class Columns:
             for entry in entries:
                 assert entry.seq > last, f"seq {entry.seq} is not above {last}"
                 last = entry.seq
-            if len(entries) > SINGLY and len(entries) * BULK_SHARE > self._live:
+            many = len(entries) > SINGLY and len(entries) * BULK_SHARE > self._live
+            if many or (len(entries) >= PLAIN_FROM and self._all_plain(entries)):
                 self._append_many(entries)
             else:
                 for entry in entries:
@@ -258,6 +261,11 @@ class Columns:
                 self._rows.of["alive"][row] = False
             self._live -= len(rows)
             return len(rows)
+
+    def _all_plain(self, entries: Sequence[Entry]) -> bool:
+        """Whether the entries are new and have no siblings: then nothing has to be linked."""
+        known = self._tree.ids.get
+        return all(e.parent is None and e.session is None and known(e.id) == NONE for e in entries)
 
     def _code(self, value: str | None) -> int:
         return NONE if value is None else self._codes.setdefault(value, len(self._codes))
@@ -307,7 +315,8 @@ class Columns:
         of["row"][live] = np.flatnonzero(alive) + first
         of["group"][live] = groups[alive]
         of["position"][live] = np.asarray(positions, np.float64)[alive]
-        self._tree.relink()
+        if (groups != NONE).any() or (old != NONE).any():
+            self._tree.relink()
         rows.size = first + count
 
     def _groups_of(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from carma.store.entry import Draft, Entry
@@ -33,7 +33,7 @@ _MOST_WRITERS = 1024
 class Request:
     """One writer's wish and what became of it."""
 
-    __slots__ = ("done", "drafts", "entries", "error", "prepare", "woken")
+    __slots__ = ("_asleep", "done", "drafts", "entries", "error", "prepare")
 
     def __init__(self, prepare: Prepare) -> None:
         self.prepare = prepare
@@ -41,7 +41,17 @@ class Request:
         self.entries: Sequence[Entry] = ()
         self.error: BaseException | None = None
         self.done = False
-        self.woken = threading.Event()
+        self._asleep = threading.Lock()
+        self._asleep.acquire()
+
+    def wait(self) -> None:
+        """Return when `wake` was called, or had been called since the last time."""
+        self._asleep.acquire()
+
+    def wake(self) -> None:
+        """Let `wait` return. A bare lock does it at a tenth of what a `threading.Event` costs."""
+        with suppress(RuntimeError):  # Awake already.
+            self._asleep.release()
 
 
 class Committer:
@@ -68,8 +78,7 @@ class Committer:
                 finally:
                     self._release()
             else:
-                request.woken.wait()
-                request.woken.clear()
+                request.wait()
         if request.error is not None:
             raise request.error
         return request.entries
@@ -86,10 +95,8 @@ class Committer:
     def _release(self) -> None:
         """Let the next one lead."""
         self._lead.release()
-        try:
-            self._queue[0].woken.set()
-        except IndexError:
-            return
+        with suppress(IndexError):
+            self._queue[0].wake()
 
     def _lead_batch(self) -> None:
         batch: list[Request] = []
@@ -104,4 +111,4 @@ class Committer:
         finally:
             for request in batch:
                 request.done = True
-                request.woken.set()
+                request.wake()

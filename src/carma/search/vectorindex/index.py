@@ -1,6 +1,6 @@
 """`VectorIndex`: the vectors of a memory, by row; exact while they are few, trained when they are many.
 
-A search reads one `_State` and never waits: not for another search, not for a write, not for a rebuild.
+A search reads one `State` and never waits: not for another search, not for a write, not for a rebuild.
 Writers take a lock; a rebuild works beside them on a snapshot and takes the lock only to swap, when it also
 catches up with what was added and removed meanwhile.
 
@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,38 +23,15 @@ from carma.search.vectorindex.file import Contents, Loaded, load_contents, save_
 from carma.search.vectorindex.flat import FlatPart
 from carma.search.vectorindex.plan import plan_for
 from carma.search.vectorindex.scan import Floats, Ints, Threads, one_thread, scan
+from carma.search.vectorindex.state import State, long_enough, named, search_state
 from carma.search.vectorindex.train import Gathered, extended, refilled, train
 from carma.search.vectorindex.trained import TrainedPart
 
 __all__ = ["VectorIndex"]
 
 Bools = NDArray[np.bool_]
-_Item = TypeVar("_Item", bound=np.generic)
 LEAST_RECENT = 512
 """The flat part may hold this many vectors beside a trained part before a rebuild is due."""
-
-
-@dataclass(frozen=True, slots=True)
-class _State:
-    """What a search sees.
-
-    `where` says of each row: 0 nowhere, p + 1 trained position p, -s - 1 flat slot s.
-    """
-
-    trained: TrainedPart | None
-    flat: FlatPart
-    where: NDArray[np.int32]
-
-    def gather(self, rows: Ints) -> Floats:
-        """The vectors of `rows`, NaN where there is none; shape (n, d)."""
-        vectors = np.full((len(rows), self.flat.dimension), np.nan, np.float32)
-        known = (rows >= 0) & (rows < len(self.where))
-        places = np.where(known, self.where[np.where(known, rows, 0)], 0) if len(self.where) else known * 0
-        in_flat, in_trained = places < 0, places > 0
-        vectors[in_flat] = self.flat.view.vectors[-places[in_flat] - 1]
-        if self.trained is not None:
-            vectors[in_trained] = self.trained.vectors(places[in_trained] - 1)
-        return vectors
 
 
 class VectorIndex:
@@ -74,7 +49,7 @@ class VectorIndex:
             raise InvalidInput(f"a vector has at least one dimension, not {dimension}")
         self.dimension = dimension
         self.exact_below = exact_below
-        self._state = _State(None, FlatPart(dimension), np.zeros(0, np.int32))
+        self._state = State(None, FlatPart(dimension), np.zeros(0, np.int32))
         self._write = threading.Lock()
         self._rebuild = threading.Lock()
         self._threads = Threads()
@@ -111,10 +86,10 @@ class VectorIndex:
             if len(rows) == 0:
                 return 0
             state = self._state
-            where = _long_enough(state.where, int(rows.max()) + 1)
+            where = long_enough(state.where, int(rows.max()) + 1)
             first = state.flat.add(rows, vectors)
             where[rows] = -np.arange(first + 1, first + 1 + len(rows), dtype=np.int32)
-            self._state = _State(state.trained, state.flat, where)
+            self._state = State(state.trained, state.flat, where)
             return len(rows)
 
     def remove(self, rows: Ints) -> int:
@@ -176,15 +151,15 @@ class VectorIndex:
             if trained is None:
                 with one_thread():
                     positions, scores = scan(queries, view.vectors_at, view.count, k)
-                return _named(positions[0], scores[0], view.rows)
+                return named(positions[0], scores[0], view.rows)
             if view.count == 0:
                 positions, scores = np.empty((1, k), np.int64), np.empty((1, k), np.float32)
                 with one_thread():
                     trained.search(queries, k, positions, scores)
-                return _named(positions[0], scores[0], trained.rows)
+                return named(positions[0], scores[0], trained.rows)
         rows, scores = self._empty(1, k)
         with one_thread():
-            _search(state, queries, allowed, rows, scores)
+            search_state(state, queries, allowed, rows, scores)
         found = int(np.count_nonzero(rows[0] >= 0))
         return rows[0, :found], scores[0, :found]
 
@@ -210,7 +185,7 @@ class VectorIndex:
         state = self._state
 
         def part(start: int, stop: int) -> None:
-            _search(state, queries[start:stop], allowed, rows[start:stop], scores[start:stop])
+            search_state(state, queries[start:stop], allowed, rows[start:stop], scores[start:stop])
 
         self._threads.run(part, len(queries), threads)
         return rows, scores
@@ -257,7 +232,7 @@ class VectorIndex:
         finally:
             self._rebuild.release()
 
-    def _built(self, state: _State, settled: Ints, recent: Ints, purge: bool) -> TrainedPart:
+    def _built(self, state: State, settled: Ints, recent: Ints, purge: bool) -> TrainedPart:
         """A trained part over `settled` and `recent`; what is removed meanwhile may still be in it."""
         old, total = state.trained, len(settled) + len(recent)
         everything = Gathered(np.append(settled, recent), state.gather)
@@ -296,7 +271,7 @@ class VectorIndex:
             where[trained.rows[alive]] = alive + 1
         view = flat.view
         where[view.rows[: view.count]] = -np.arange(1, view.count + 1, dtype=np.int32)
-        self._state = _State(trained, flat, where)
+        self._state = State(trained, flat, where)
 
     # Keeping
 
@@ -351,7 +326,7 @@ class VectorIndex:
             alive = once & (rows >= 0) & contents.alive
             trained = contents.part(np.where(alive, rows, -1), alive)
             size = int(rows.max(initial=-1)) + 1
-            self._state = _State(None, FlatPart(self.dimension), np.zeros(max(size, 1), np.int32))
+            self._state = State(None, FlatPart(self.dimension), np.zeros(max(size, 1), np.int32))
             self._publish(trained, self._state.flat)
         return Loaded(len(trained), None)
 
@@ -384,56 +359,3 @@ class VectorIndex:
         if k < 1:
             raise InvalidInput(f"k is at least 1, not {k}")
         return np.empty((m, k), np.int64), np.empty((m, k), np.float32)
-
-
-def _search(state: _State, queries: Floats, allowed: Bools | None, rows: Ints, scores: Floats) -> None:
-    """Search both parts and write the best of both into `rows` and `scores`, padded."""
-    m, k = rows.shape
-    trained, view = state.trained, state.flat.view
-    wide = None if allowed is None else _long_enough(np.asarray(allowed, np.bool_), len(state.where))
-    found: list[tuple[Ints, Floats]] = []
-    if trained is not None:
-        positions, values = np.empty((m, k), np.int64), np.empty((m, k), np.float32)
-        if wide is None:
-            trained.search(queries, k, positions, values)
-        else:
-            trained.search_allowed(queries, k, wide[trained.rows], (positions, values))
-        found.append(_padded(positions, values, trained.rows))
-    if view.count or trained is None:
-        selector = None if wide is None else view.selector(wide)
-        positions, values = scan(queries, view.vectors_at, view.count, k, selector)
-        found.append(_padded(positions, values, view.rows))
-    if len(found) == 1:
-        rows[:], scores[:] = found[0]
-        return
-    both_rows = np.concatenate([part[0] for part in found], axis=1)
-    both_scores = np.concatenate([part[1] for part in found], axis=1)
-    best = np.argsort(-both_scores, axis=1, kind="stable")[:, :k]
-    rows[:] = np.take_along_axis(both_rows, best, axis=1)
-    scores[:] = np.take_along_axis(both_scores, best, axis=1)
-
-
-def _named(positions: Ints, scores: Floats, rows: Ints) -> tuple[Ints, Floats]:
-    """The rows at `positions` (k,) without the padding at the end."""
-    if positions[-1] < 0:
-        found = int(np.count_nonzero(positions >= 0))
-        positions, scores = positions[:found], scores[:found]
-    return rows[positions], scores
-
-
-def _padded(positions: Ints, scores: Floats, rows: Ints) -> tuple[Ints, Floats]:
-    """The rows at `positions` (m, k), with -1 and -inf where there is none."""
-    missing = positions < 0
-    if not missing.any():
-        return rows[positions], scores
-    scores[missing] = -np.inf
-    return np.where(missing, -1, rows[np.where(missing, 0, positions)] if len(rows) else -1), scores
-
-
-def _long_enough(array: NDArray[_Item], length: int) -> NDArray[_Item]:
-    """`array`, or a copy of it with zeros (False) behind its end, half as long again."""
-    if len(array) >= length:
-        return array
-    longer = np.zeros(max(length, len(array) * 3 // 2), array.dtype)
-    longer[: len(array)] = array
-    return longer

@@ -1,0 +1,87 @@
+"""CARMA as it ships, through `carma.memory.Memory`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.peers.peer import Peer, Vectors
+from carma.memory import AsyncMemory, Memory
+
+
+class CarmaPeer(Peer):
+    name = "carma"
+    module = "carma.memory"
+    promise = (
+        "record in segment and mirror, both synced (group commit), findable by words and by the given vector"
+    )
+    syncs = True
+    index = (
+        "exact below 20,000; above, inverted lists, 4-bit product codes, exact re-rank, scan of what is newer"
+    )
+
+    def open(self, folder: Path, dimension: int) -> None:
+        self.memory = Memory.open(folder)
+
+    def add(self, ids: Sequence[str], texts: Sequence[str], vectors: Vectors) -> None:
+        self.memory.add_many(
+            {"id": identity, "text": text, "vector": vector}
+            for identity, text, vector in zip(ids, texts, vectors, strict=True)
+        )
+
+    def add_from_tasks(
+        self, ids: Sequence[str], texts: Sequence[str], vectors: Vectors, writers: int
+    ) -> None:
+        """The rows, added one at a time by `writers` asyncio tasks that share them evenly."""
+        memory = AsyncMemory(self.memory)
+
+        async def write(rows: range) -> None:
+            for row in rows:
+                await memory.add(texts[row], id=ids[row], vector=vectors[row])
+
+        async def everyone() -> None:
+            await asyncio.gather(*(write(range(first, len(ids), writers)) for first in range(writers)))
+
+        asyncio.run(everyone())
+
+    def add_texts(self, ids: Sequence[str], texts: Sequence[str]) -> None:
+        self.memory.add_many(
+            {"id": identity, "text": text} for identity, text in zip(ids, texts, strict=True)
+        )
+
+    def await_searchable(self) -> None:
+        if not self.memory.flush(600):
+            raise TimeoutError("flush did not end within 600 s")
+
+    def settle(self) -> None:
+        self.await_searchable()
+        self.memory.rest()
+
+    def query(self, vector: Vectors, k: int) -> tuple[Sequence[str], Sequence[float]]:
+        found = self.memory.search_many(vector[None], limit=k)
+        return found.ids(0), found.scores[0]
+
+    def query_many(self, vectors: Vectors, k: int) -> Any:
+        return self.memory.search_many(vectors, limit=k)
+
+    def ids_at(self, answers: Any, number: int) -> Sequence[str]:
+        ids: Sequence[str] = answers.ids(number)
+        return ids
+
+    def query_texts(self, vector: Vectors, k: int) -> tuple[Sequence[str], Sequence[str]]:
+        hits = self.memory.search(vector=vector, limit=k, mode="vector").hits
+        fragments = [hit.fragment for hit in hits]
+        if any(fragment.state != "intact" for fragment in fragments):
+            raise AssertionError("a fragment was not intact")
+        return [fragment.id for fragment in fragments], [fragment.text for fragment in fragments]
+
+    def query_text(self, text: str, k: int) -> Sequence[str]:
+        result = self.memory.search(text, limit=k)
+        if result.degraded:
+            raise AssertionError(f"degraded: {result.reasons}")
+        return [hit.id for hit in result.hits]
+
+    def close(self) -> None:
+        self.memory.close()

@@ -1,0 +1,61 @@
+"""The process dies, or the power goes, at any call of the disk port."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pytest
+
+from carma.testing import Crash, SimulatedCrash, SimulatedDisk
+
+from .scenario import Promised, check_reopening, run
+
+SHARDS = 8
+"""The sweeps are cut into this many tests, so that they run side by side."""
+POWER_SEEDS = 2
+"""Draws of what survives a power loss, per call."""
+
+
+def calls_of_the_workload() -> list[str]:
+    disk = SimulatedDisk()
+    run(disk, Promised()).close()
+    return [action for action, _ in disk.log]
+
+
+CALLS = calls_of_the_workload()
+WRITES = [at for at, action in enumerate(CALLS, 1) if action == "write"]
+
+
+def died(at: int, when: Literal["before", "middle"]) -> tuple[SimulatedDisk, Promised]:
+    disk, promised = SimulatedDisk([Crash(at, when)], seed=at), Promised()
+    with pytest.raises(SimulatedCrash):
+        run(disk, promised).close()
+    return disk, promised
+
+
+@pytest.mark.parametrize("shard", range(SHARDS))
+def test_killed_at_any_call_loses_nothing_acknowledged(shard: int) -> None:
+    """Reopening finds each acknowledged write, no deleted one and nothing torn, and finds the same a second
+    time.
+    """
+    for at in range(1 + shard, len(CALLS) + 1, SHARDS):
+        disk, promised = died(at, "before")
+        disk.restart()
+        check_reopening(disk, promised)
+
+
+def test_killed_within_any_write_loses_nothing_acknowledged() -> None:
+    """The same, when a write was cut short anywhere."""
+    for at in WRITES:
+        disk, promised = died(at, "middle")
+        disk.restart()
+        check_reopening(disk, promised)
+
+
+@pytest.mark.parametrize("shard", range(SHARDS))
+def test_power_lost_at_any_call_loses_nothing_acknowledged(shard: int) -> None:
+    """The same, when unsynced writes and names survive, vanish or tear independently of each other."""
+    for at in range(1 + shard, len(CALLS) + 1, SHARDS):
+        disk, promised = died(at, "before")
+        for seed in range(POWER_SEEDS):
+            check_reopening(disk.power_loss(at * POWER_SEEDS + seed), promised)
