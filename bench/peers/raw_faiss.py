@@ -46,7 +46,7 @@ class FaissPeer(Peer):
     def settle(self) -> None:
         vectors = np.concatenate(self._parts)
         self._parts.clear()
-        probes = factor = 0
+        probes, factor = 0, 0.0
         if len(vectors) < Settings().exact_below:
             self._index = faiss.IndexFlatIP(self._dimension)
             self._index.add(vectors)
