@@ -62,7 +62,7 @@ def texts(context: Context) -> Measurement:
     same = result.ratio("texts", "chroma, CARMA's int8 embedder")
     if same is not None:
         result.notes.append(
-            f"With the same embedder CARMA is {same:.2f} × Chroma: there the embedding is nearly all of the time."
+            f"With the same embedder CARMA is {same:.2f} × Chroma: embedding is nearly all of the time."
         )
     result.notes.append(
         f"Mean length of a text: {_mean_length(context.corpus)} characters. Chroma's default model is fp32 "
