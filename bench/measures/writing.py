@@ -29,6 +29,7 @@ TEXT_SYSTEMS = {
     "langgraph, CARMA's int8 embedder": ("langgraph", "packaged"),
     "mem0, CARMA's int8 embedder": ("mem0", "packaged"),
     "qdrant, CARMA's int8 embedder": ("qdrant", "packaged"),
+    "CARMA's int8 embedder alone, nothing stored": ("faiss", "packaged"),
 }
 SLOW_TEXTS = {"mem0": 50, "qdrant": 50}
 """Texts a round for systems that write each one for itself; the others get 300 (the padded embedder 100)."""
@@ -48,7 +49,9 @@ def texts(context: Context) -> Measurement:
     rates = alternate(
         workers,
         context.rounds,
-        lambda label, worker, number: worker.do(add_texts, 10_000 * number, counts[label]),
+        lambda label, worker, number: worker.do(
+            embed_only if worker.system == "faiss" else add_texts, 10_000 * number, counts[label]
+        ),
         result,
     )
     for label, values in rates.items():
@@ -128,7 +131,10 @@ def writers(context: Context) -> Measurement:
 def _started(context: Context, system: str, embedder: str | None) -> Worker:
     worker = context.worker(system, embedder=embedder)
     worker.do(begin, str(context.scratch(system)))
-    worker.do(warm)
+    if system == "faiss":
+        worker.do(embed_only, 0, 10)
+    else:
+        worker.do(warm)
     return worker
 
 
@@ -156,6 +162,16 @@ def warm(peer: Peer, corpus: Corpus) -> None:
         peer.add(ids, texts, vectors)
     peer.await_searchable()
     peer.query(vectors[0], 10)
+
+
+def embed_only(peer: Peer, corpus: Corpus, start: int, count: int) -> float:
+    """Work: texts embedded a second, the limit of all that use this embedder."""
+    assert peer.embed is not None
+    texts = corpus.texts[start : start + count]
+    began = time.perf_counter()
+    for at in range(0, count, BATCH):
+        peer.embed(texts[at : at + BATCH])
+    return count / (time.perf_counter() - began)
 
 
 def add_texts(peer: Peer, corpus: Corpus, start: int, count: int) -> float:

@@ -13,7 +13,6 @@ from carma.memory import AsyncMemory, Memory
 
 class CarmaPeer(Peer):
     name = "carma"
-    module = "carma.memory"
     promise = (
         "record in segment and mirror, both synced (group commit), findable by words and by the given vector"
     )

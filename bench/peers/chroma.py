@@ -14,7 +14,6 @@ from bench.peers.peer import Peer, Vectors
 
 class ChromaPeer(Peer):
     name = "chroma"
-    module = "chromadb"
     promise = "one SQLite transaction per call, synced; the HNSW file is written every 1,000 vectors"
     syncs = True
     efforts: ClassVar[tuple[Any, ...]] = (10, 20, 30, 40, 70, 100, 200)

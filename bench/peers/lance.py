@@ -20,7 +20,6 @@ from bench.peers.peer import Peer, Vectors
 
 class LancePeer(Peer):
     name = "lancedb"
-    module = "lancedb"
     promise = "files written and renamed, never synced: an acknowledged write may be lost when power fails"
     syncs = False
     efforts: ClassVar[tuple[Any, ...]] = ((5, None), (20, None), (5, 2), (20, 2), (20, 5), (50, 10))

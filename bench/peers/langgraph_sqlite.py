@@ -21,7 +21,6 @@ SPACE = ("memory",)
 
 class LangGraphPeer(Peer):
     name = "langgraph"
-    module = "langgraph.store.sqlite"
     promise = "one SQLite transaction per call, synced"
     syncs = True
     index = "none: exact scan by sqlite-vec"

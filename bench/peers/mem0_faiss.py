@@ -30,7 +30,6 @@ USER = "bench"
 
 class Mem0Peer(Peer):
     name = "mem0"
-    module = "mem0"
     promise = "index and texts rewritten whole at every call, not synced; only its SQLite history is synced"
     syncs = False
     index = "FAISS flat, exact"

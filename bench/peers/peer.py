@@ -24,8 +24,6 @@ class Peer(ABC):
     """One system under measurement; made and used inside one worker process."""
 
     name: ClassVar[str]
-    module: ClassVar[str]
-    """The module that must be importable."""
     promise: ClassVar[str]
     """What is on disk when `add` returns."""
     syncs: ClassVar[bool]

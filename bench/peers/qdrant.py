@@ -12,7 +12,6 @@ from bench.peers.peer import Peer, Vectors
 
 class QdrantPeer(Peer):
     name = "qdrant"
-    module = "qdrant_client"
     promise = "one synced SQLite transaction per point"
     syncs = True
     index = "none: exact scan in NumPy; filled in memory, since its disk mode takes about 60 points a second"

@@ -20,7 +20,6 @@ from carma.search.vectorindex.train import Gathered, train
 
 class FaissPeer(Peer):
     name = "faiss"
-    module = "faiss"
     promise = "nothing: memory only"
     syncs = False
     index = "flat below 20,000; above, the index CARMA trains, searched with the same probes and candidates"

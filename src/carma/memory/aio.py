@@ -20,7 +20,7 @@ __all__ = ["AsyncMemory"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
-_THREADS = 8
+_THREADS = 32
 
 
 def _twin(verb: Callable[Concatenate[Memory, P], R]) -> Callable[Concatenate[AsyncMemory, P], Awaitable[R]]:
