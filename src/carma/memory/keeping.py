@@ -20,7 +20,6 @@ from carma.embed.by_name import embedder_by_name
 from carma.embed.cache import CachedEmbedder
 from carma.errors import CarmaError, EmbedderError
 from carma.memory.meaning import Meaning
-from carma.store.registry import RegistryDamaged
 from carma.store.store import Store
 
 __all__ = ["Keeper"]
@@ -116,14 +115,12 @@ class Keeper:
                 if index is not None and index.needs_rebuild() and not self._stop.is_set():
                     index.rebuild()
                 self._error, failures = None, 0
-            except EmbedderError as error:
-                self._error = error
+            except Exception as error:
+                # A bug of an embedder that the caller wrote must not end this thread: what waits is tried
+                # again, and `stats` and the searches say what is wrong.
+                self._error = error if isinstance(error, CarmaError) else EmbedderError(repr(error))
                 self._stop.wait(_RETRY_S[min(failures, len(_RETRY_S) - 1)])
                 failures += 1
-            except (CarmaError, RegistryDamaged):
-                # A full disk or a memory that is being closed: the vectors stay in memory and are made again
-                # later.
-                self._stop.wait(1.0)
 
     def _await_work(self, meaning: Meaning) -> None:
         """Wait until there is something to do; after a while look for what an earlier process left."""

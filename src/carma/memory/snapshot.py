@@ -9,7 +9,7 @@ opened, except for the vectors, which are copied because they are expensive.
 from __future__ import annotations
 
 from carma.errors import MemoryExists
-from carma.ports.disk import Disk
+from carma.ports.disk import Disk, write_whole
 from carma.store.identity import write_identity
 from carma.store.recovery import best_bytes
 from carma.store.segments import COPIES, is_log
@@ -44,7 +44,7 @@ def snapshot(store: Store, target: str) -> dict[str, int]:
             continue
         for copy in COPIES:
             path = store.segments.path(copy, number).replace(store.folder, target, 1)
-            write_file(disk, path, data)
+            write_whole(disk, path, data)
         counts["segments"] += 1
         counts["bytes"] += len(data)
         counts["damaged"] += damaged
@@ -56,17 +56,6 @@ def snapshot(store: Store, target: str) -> dict[str, int]:
         disk.sync_dir(f"{target}/{place}")
     disk.sync_dir(target)
     return counts
-
-
-def write_file(disk: Disk, path: str, data: bytes) -> None:
-    """Write a whole file, durably."""
-    file = disk.open(path, write=True, create=True)
-    try:
-        file.pwrite(data, 0)
-        file.truncate(len(data))
-        file.sync()
-    finally:
-        file.close()
 
 
 def _copy(disk: Disk, source: str, target: str) -> int:

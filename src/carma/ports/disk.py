@@ -21,7 +21,7 @@ from typing import Protocol
 
 from carma.errors import CarmaError, DiskFull, StorageError
 
-__all__ = ["Disk", "File", "LocalDisk", "Lock"]
+__all__ = ["Disk", "File", "LocalDisk", "Lock", "write_whole"]
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -99,6 +99,20 @@ class Disk(Protocol):
 
     def real_path(self, path: str) -> str | None:
         """The path for libraries that do their own input and output, or None if there is none."""
+
+
+def write_whole(disk: Disk, path: str, data: bytes) -> None:
+    """Write a file that holds `data` and nothing else, durably; its name is the caller's to sync.
+
+    Raises StorageError.
+    """
+    file = disk.open(path, write=True, create=True)
+    try:
+        file.pwrite(data, 0)
+        file.truncate(len(data))
+        file.sync()
+    finally:
+        file.close()
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from typing import Any
 from blake3 import blake3
 
 from carma.errors import FormatTooNew
-from carma.ports.disk import Disk
+from carma.ports.disk import Disk, write_whole
 from carma.store.payload import pack_map, unpack_map
 
 __all__ = ["MEMORY_FORMAT", "Identity", "read_identity", "refuse_newer", "write_identity"]
@@ -116,12 +116,6 @@ def write_identity(disk: Disk, folder: str, identity: Identity) -> None:
     value = asdict(identity)
     data = json.dumps(value | {"digest": _digest(value)}, indent=2, sort_keys=True).encode() + b"\n"
     temporary = f"{folder}/{_FILE}.new"
-    file = disk.open(temporary, write=True, create=True)
-    try:
-        file.truncate(0)
-        file.pwrite(data, 0)
-        file.sync()
-    finally:
-        file.close()
+    write_whole(disk, temporary, data)
     disk.rename(temporary, f"{folder}/{_FILE}")
     disk.sync_dir(folder)

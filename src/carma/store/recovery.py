@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from carma.errors import StorageError
-from carma.ports.disk import Disk
+from carma.ports.disk import Disk, write_whole
 from carma.store.record import HEADER_BYTES, NO_ID, RecordKind, encode_header, parse_header
 from carma.store.scan import Damaged, Intact, merge_copies
 from carma.store.segments import COPIES, Copy, Segments
@@ -193,11 +193,5 @@ def _quarantine(segments: Segments, number: int, end: int, ends: tuple[bytes, by
 def keep(disk: Disk, folder: str, name: str, data: bytes) -> None:
     """Write a file into the quarantine."""
     disk.mkdir(f"{folder}/quarantine")
-    file = disk.open(f"{folder}/quarantine/{name}", write=True, create=True)
-    try:
-        file.pwrite(data, 0)
-        file.truncate(len(data))
-        file.sync()
-    finally:
-        file.close()
+    write_whole(disk, f"{folder}/quarantine/{name}", data)
     disk.sync_dir(f"{folder}/quarantine")
