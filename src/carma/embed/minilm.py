@@ -17,7 +17,9 @@ import os
 import threading
 import weakref
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,12 +47,13 @@ _REINSTALL = "Reinstall carma: the model file inside the package is damaged or i
 class _Loaded:
     session: InferenceSession
     tokenizer: Tokenizer
+    pool: ThreadPoolExecutor
 
 
 class MiniLM:
     """all-MiniLM-L6-v2, 384 dimensions, loaded at the first call and then shared by all threads.
 
-    Arguments: `threads`, ONNX Runtime threads for one call (None: the cores this process may use, at most 4);
+    Arguments: `threads`, how many batches run at once (None: the cores this process may use, at most 4);
     `max_tokens`, 2 to 256: what a text has beyond is not seen; `folder`, where the model's files lie. Raises
     InvalidInput on another value, EmbedderError when the model's card (MODEL.json) cannot be read; a damaged
     model is noticed at the first call.
@@ -95,9 +98,13 @@ class MiniLM:
         characters = self._max_tokens * CHARACTERS_PER_TOKEN
         for start in range(0, len(texts), READ_TEXTS):
             cleaned = [clean(text, characters) for text in texts[start : start + READ_TEXTS]]
-            ids = [encoding.ids for encoding in loaded.tokenizer.encode_batch(cleaned)]
-            for batch in batches([len(i) for i in ids]):
-                vectors[[start + i for i in batch]] = self._run(loaded.session, [ids[i] for i in batch])
+            ids = _token_ids(loaded.tokenizer, cleaned)
+            parts = list(batches([len(i) for i in ids]))
+            run = partial(self._run, loaded.session)
+            several = len(parts) > 1 and self._threads > 1
+            answers = (loaded.pool.map if several else map)(run, [[ids[i] for i in part] for part in parts])
+            for part, answer in zip(parts, answers, strict=True):
+                vectors[[start + i for i in part]] = answer
         return vectors
 
     def _run(self, session: InferenceSession, ids: list[list[int]]) -> Vectors:
@@ -121,8 +128,9 @@ class MiniLM:
                 tokenizer = Tokenizer.from_buffer(self._verified("tokenizer.json"))
                 tokenizer.enable_truncation(self._max_tokens)
                 tokenizer.no_padding()
-                session = _session(self._verified("model.onnx"), self._threads)
-                self._loaded = _Loaded(session, tokenizer)
+                session = _session(self._verified("model.onnx"))
+                pool = ThreadPoolExecutor(self._threads, thread_name_prefix="carma-embed")
+                self._loaded = _Loaded(session, tokenizer, pool)
             return self._loaded
 
     def _leave_to_parent(self) -> None:
@@ -184,14 +192,22 @@ def batches(lengths: Sequence[int], most_tokens: int = BATCH_TOKENS) -> Iterator
         yield batch
 
 
-def _session(model: bytes, threads: int) -> InferenceSession:
+def _token_ids(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
+    """The tokens of each text. A single one, mostly a query, is not worth waking the tokenizer for."""
+    if len(texts) == 1:
+        return [tokenizer.encode(texts[0]).ids]
+    return [encoding.ids for encoding in tokenizer.encode_batch(texts)]
+
+
+def _session(model: bytes) -> InferenceSession:
     # The stock wheels report to their maker unless told not to before they are loaded, and the reporting
     # thread makes every forked child hang at its end. Someone who wants that sets the variable to 0.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    # Threads divide the batches among them; inside one batch they would mostly wait for each other.
+    options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.enable_cpu_mem_arena = False
     options.log_severity_level = 3

@@ -85,7 +85,7 @@ class Registry:
     # Opening
 
     @classmethod
-    def create(cls, path: str | None, *, cache_kib: int = 8192) -> Registry:
+    def create(cls, path: str | None, *, cache_kib: int = 32768) -> Registry:
         """A new, empty registry; in memory if `path` is None."""
         registry = cls._at(path, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE, cache_kib)
         with registry._guarded():
@@ -98,7 +98,7 @@ class Registry:
         return registry
 
     @classmethod
-    def open(cls, path: str, *, frozen: bool = False, cache_kib: int = 8192) -> Registry:
+    def open(cls, path: str, *, frozen: bool = False, cache_kib: int = 32768) -> Registry:
         """An existing registry. Raises RegistryDamaged if it cannot be used.
 
         frozen: read the file as it is, without locks and without leaving anything beside it.
