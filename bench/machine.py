@@ -63,24 +63,30 @@ def sync_ms(folder: Path, *, writes: int = 60, length_bytes: int = 4096) -> dict
 
 
 def resident_mb(pid: int | str = "self") -> float:
-    """Resident memory of a process in MB (10**6 bytes), from /proc."""
-    return _status_kb(pid, "VmRSS:") * 1024 / 1e6
+    """Resident memory of a process in MB (10**6 bytes): counted page by page, where the kernel offers that.
+
+    `VmRSS` in /proc/<pid>/status is only a sum of per-processor counters and may lag by some pages.
+    """
+    try:
+        return _kilobytes(Path(f"/proc/{pid}/smaps_rollup"), "Rss:") * 1024 / 1e6
+    except OSError:
+        return _kilobytes(Path(f"/proc/{pid}/status"), "VmRSS:") * 1024 / 1e6
 
 
 def anonymous_mb(pid: int | str = "self") -> float:
     """The part of resident memory that no file backs, in MB: mapped files may leave whenever memory is
     short.
     """
-    return _status_kb(pid, "RssAnon:") * 1024 / 1e6
+    return _kilobytes(Path(f"/proc/{pid}/status"), "RssAnon:") * 1024 / 1e6
 
 
 def peak_mb(pid: int | str = "self") -> float:
     """The most memory that was ever resident, in MB."""
-    return _status_kb(pid, "VmHWM:") * 1024 / 1e6
+    return _kilobytes(Path(f"/proc/{pid}/status"), "VmHWM:") * 1024 / 1e6
 
 
-def _status_kb(pid: int | str, key: str) -> int:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+def _kilobytes(path: Path, key: str) -> int:
+    for line in path.read_text().splitlines():
         if line.startswith(key):
             return int(line.split()[1])
     return 0

@@ -17,7 +17,7 @@ from pathlib import Path
 from bench.corpus import Corpus, CorpusMissing, make
 from bench.embedders import REFERENCE
 from bench.figures import Measurement
-from bench.machine import describe
+from bench.machine import describe, sync_ms
 from bench.peers import PEERS, installed
 from bench.rounds import Context
 
@@ -49,7 +49,8 @@ def main(arguments: list[str] | None = None) -> int:
         )
     machine, broken = describe(given.out), 0
     for name in names:
-        began, load = time.perf_counter(), os.getloadavg()[0]
+        sync, load = sync_ms(given.out)["median"], os.getloadavg()[0]
+        began = time.perf_counter()
         print(f"{name} ...", flush=True)
         try:
             measured = MEASURES[name](context)
@@ -61,9 +62,8 @@ def main(arguments: list[str] | None = None) -> int:
             context.sweep()
         measured.seconds = time.perf_counter() - began
         measured.command = _command(given, name)
-        measured.taken = (
-            f"Taken {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())}, load before {load:.1f}."
-        )
+        when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
+        measured.taken = f"Taken {when}; before it: load {load:.1f}, one `fdatasync` {sync:.2f} ms."
         show(measured)
         write(given.out, machine, [measured], command, MEASURES)
     print(f"written to {given.out}", flush=True)

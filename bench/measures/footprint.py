@@ -7,10 +7,13 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import numpy as np
+
 from bench.corpus import Corpus
 from bench.figures import Figure, Measurement
 from bench.machine import anonymous_mb, peak_mb, resident_mb
 from bench.peers import Peer
+from bench.peers.peer import Vectors
 from bench.rounds import Context, alternate
 from bench.stores import store
 from bench.worker import Worker, WorkFailed
@@ -126,12 +129,18 @@ def query_and_watch(peer: Peer, corpus: Corpus, folder: str, count: int, texts: 
     if not getattr(peer, "opened_here", False):
         peer.open(Path(folder), corpus.dimension)
         peer.opened_here = True  # type: ignore[attr-defined]
-    queries = corpus.query_vectors
     ask = peer.query_texts if texts else peer.query
     for row in range(min(WARM_QUERIES, count // 2)):
-        ask(queries[row % len(queries)], 10)
+        ask(_different(corpus, count + row), 10)
     before = resident_mb()
     began = time.perf_counter()
     for row in range(count):
-        ask(queries[row % len(queries)], 10)
+        ask(_different(corpus, row), 10)
     return resident_mb() - before, time.perf_counter() - began
+
+
+def _different(corpus: Corpus, row: int) -> Vectors:
+    """A query that is like no other: halfway between two of the real ones, so that no cache can answer it."""
+    queries = corpus.query_vectors
+    middle = queries[row % len(queries)] + queries[(7 * row + row // len(queries) + 1) % len(queries)]
+    return middle / np.linalg.norm(middle)  # type: ignore[no-any-return]

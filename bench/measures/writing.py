@@ -32,7 +32,7 @@ TEXT_SYSTEMS = {
     "CARMA's int8 embedder alone, nothing stored": ("faiss", "packaged"),
 }
 SLOW_TEXTS = {"mem0": 50, "qdrant": 50}
-"""Texts a round for systems that write each one for itself; the others get 300 (the padded embedder 100)."""
+"""Texts a round for systems that write each one for itself; the others get 300 (the fp32 embedders 100)."""
 SLOW_VECTORS = {"qdrant": 100, "langgraph": 500}
 PER_WRITER = {"carma": 40, "chroma": 2, "lancedb": 2, "qdrant": 1, "mem0": 2, "langgraph": 2}
 
@@ -45,7 +45,7 @@ def texts(context: Context) -> Measurement:
         if not context.has(system) or not _embedder_there(embedder):
             continue
         workers[label] = _started(context, system, embedder)
-        counts[label] = SLOW_TEXTS.get(system, 100 if embedder == "fp32-padded" else 300)
+        counts[label] = SLOW_TEXTS.get(system, 100 if embedder in ("fp32", "fp32-padded") else 300)
     rates = alternate(
         workers,
         context.rounds,

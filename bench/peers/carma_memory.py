@@ -70,11 +70,11 @@ class CarmaPeer(Peer):
         return ids
 
     def query_texts(self, vector: Vectors, k: int) -> tuple[Sequence[str], Sequence[str]]:
-        hits = self.memory.search(vector=vector, limit=k, mode="vector").hits
-        fragments = [hit.fragment for hit in hits]
-        if any(fragment.state != "intact" for fragment in fragments):
+        found = self.memory.search_many(vector[None], limit=k)
+        texts = [text for text in found.texts(0) if text is not None]
+        if len(texts) != k:
             raise AssertionError("a fragment was not intact")
-        return [fragment.id for fragment in fragments], [fragment.text for fragment in fragments]
+        return found.ids(0), texts
 
     def query_text(self, text: str, k: int) -> Sequence[str]:
         result = self.memory.search(text, limit=k)

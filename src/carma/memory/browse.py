@@ -38,7 +38,7 @@ class Scope:
 
     def is_all(self) -> bool:
         """Whether nothing is left out."""
-        return all(value is None for value in (self.user, self.agent, self.session, self.where))
+        return self.user is None and self.agent is None and self.session is None and self.where is None
 
     def condition(self) -> tuple[str, dict[str, Any]]:
         """The scope as an SQL condition over `fragments` and its bindings. Raises InvalidFilter."""

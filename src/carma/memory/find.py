@@ -123,15 +123,14 @@ class Finder:
         This is the call that agents make most, and a batch's bookkeeping costs as much as the search itself.
         """
         meaning = self.meaning
-        meaning.need()
-        index = meaning.index
-        restricted = under is not None or meaning.columns.expiring or not scope.is_all()
+        columns, index = meaning.columns, meaning.index
+        restricted = under is not None or columns.expiring or not scope.is_all()
         if index is None or restricted or meaning.pending() or meaning.moved_away:
             return None
         rows, scores = index.search(vector, limit)
         if len(rows) < limit:
             return None
-        return self._batch(rows[None], scores[None], ())
+        return SearchBatch(rows[None], scores[None], (), columns.ids, self._texts, self._result)
 
     def _texts(self, rows: NDArray[np.int64]) -> list[str | None]:
         columns, read, out = self.meaning.columns, self._store.read_text, list[str | None]()

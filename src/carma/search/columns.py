@@ -156,7 +156,8 @@ class Columns:
 
     def ids(self, rows: Ints) -> list[str]:
         """Fragment ids as 32 hexadecimal digits."""
-        return [self._tree.ids.id(slot).hex() for slot in self._rows.of["slot"][rows].tolist()]
+        digits = self._tree.ids.joined(self._rows.of["slot"][rows].tolist()).hex()
+        return [digits[at : at + 32] for at in range(0, len(digits), 32)]
 
     def location(self, row: int) -> Location:
         """Where a row's record lies."""

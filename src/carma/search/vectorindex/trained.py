@@ -98,7 +98,8 @@ class TrainedPart:
         self._refine.search_c(
             len(queries), pointer(queries), k, pointer(scores), pointer(positions), parameters
         )
-        if positions[:, -1].min() < 0 and len(self) > 0:
+        short = positions[0, -1] < 0 if len(positions) == 1 else positions[:, -1].min() < 0
+        if short and len(self) > 0:
             self._complete(queries, k, self._alive_selector, positions, scores)
 
     def search_allowed(
