@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from carma.config import Settings
 from carma.embed import Fingerprint
 from carma.errors import EmbedderError, EmbedderMismatch, InvalidFilter, InvalidInput
 from carma.memory import Memory
@@ -200,3 +201,53 @@ def test_given_vectors_come_back_from_the_records_when_the_index_is_lost(open_me
     for n in range(10):
         hit = again.search(vector=eye[n], mode="vector", limit=1)[0]
         assert hit.id == made[n].id and hit.score == pytest.approx(1.0)
+
+
+class Stopping(Other):
+    """Another embedder that stops answering after some texts."""
+
+    left = 6
+
+    def embed(self, texts):  # type: ignore[no-untyped-def]
+        if self.left <= 0:
+            raise EmbedderError("the endpoint does not answer")
+        self.left -= len(texts)
+        return super().embed(texts)
+
+
+def test_an_interrupted_reembed_goes_on_where_it_stopped_and_costs_no_downtime(open_memory: Open) -> None:
+    """What was made stays made; until the last vector is there the old ones answer."""
+    memory = open_memory(settings=Settings(embed_batch=2))
+    memory.add_many([f"word{n}" for n in range(20)])
+    memory.flush()
+    with pytest.raises(EmbedderError):
+        memory.reembed(Stopping())
+    found = memory.search("word7", mode="vector", limit=1)
+    assert found[0].text == "word7" and not found.degraded
+    assert memory.reembed(Other()) == {"embedded": 14, "kept": 6, "fragments": 20}
+    assert memory.search("word7", mode="vector", limit=1)[0].text == "word7"
+
+
+def test_a_trained_index_honours_updates_and_deletions_and_survives_a_reopening(open_memory: Open) -> None:
+    """Above `exact_below` the index is trained; what changes afterwards counts at once and after opening."""
+    settings = Settings(exact_below=1_000)
+    generator = np.random.default_rng(7)
+    vectors = generator.standard_normal((1_500, 64)).astype(np.float32)
+    memory = open_memory(settings=settings)
+    made = memory.add_many([{"text": f"t{n}", "vector": vectors[n]} for n in range(1_500)])
+    memory.flush()
+    memory.rest()
+    assert list(Path(memory.path, "index").glob("vectors-*.faiss")), "the trained index was saved"
+    memory.delete(made[10].id)
+    added = memory.add("new", vector=vectors[10])
+    memory.update(made[20].id, "changed", vector=-vectors[20])
+
+    def check(memory: Memory) -> None:
+        assert memory.search(vector=vectors[10], mode="vector", limit=1)[0].id == added.id
+        assert memory.search(vector=-vectors[20], mode="vector", limit=1)[0].text == "changed"
+        assert "t20" not in [hit.text for hit in memory.search(vector=vectors[20], mode="vector", limit=50)]
+        assert memory.search(vector=vectors[700], mode="vector", limit=1)[0].text == "t700"
+
+    check(memory)
+    memory.close()
+    check(open_memory(settings=settings))
