@@ -141,4 +141,4 @@ def test_what_is_below_the_candidates_changes_nothing(
     small = fuse(Pool(cosine, words, before, after, parent, group))
     more = [np.append(values, np.full(5, fill)) for values, fill in ((cosine, -1.0), (words, np.nan))]
     links = [np.append(links, np.full(5, NONE)) for links in (before, after, parent, group)]
-    assert np.allclose(fuse(Pool(*more, *links)).scores[:COUNT], small.scores, rtol=1e-12, atol=1e-12)
+    assert np.array_equal(fuse(Pool(*more, *links)).scores[:COUNT], small.scores)
