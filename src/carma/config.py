@@ -27,7 +27,7 @@ class Settings:
     metadata_bytes: int = 256 * 2**10
     """The largest metadata of one fragment, encoded."""
     depth_levels: int = 64
-    """The deepest tree."""
+    """How deep `tree` goes where no depth is given. Writing is not bounded by it."""
 
     # Rest and compaction
     rest_after_s: float = 30.0
