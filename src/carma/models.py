@@ -1,8 +1,8 @@
 """The values that cross a border: fragments, hits, pages, reports.
 
 All are frozen. They are plain dataclasses and not Pydantic models, because ten hits are made for every search
-and a validated model costs several times as much to build; `to_dict` gives the one JSON shape that every
-surface shows.
+from values that were proven a moment before (docs/decisions/0004); `to_dict` gives the one JSON shape that
+every surface shows.
 """
 
 from __future__ import annotations
