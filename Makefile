@@ -12,13 +12,13 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	echo "$$python"; break; fi; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format nightly coverage bench wheel install clean
+.PHONY: help demo test check format nightly simulate proof coverage bench wheel install clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*##/\1 /p' $(MAKEFILE_LIST) | awk '{ name = $$1; $$1 = ""; printf "make %-9s%s\n", name, $$0 }'
 
-demo: $(VENV)/.core  ## ask the project's own documentation; make demo DOCS=path for any other folder
-	$(BIN)/carma demo $(if $(DOCS),"$(DOCS)")
+demo: $(VENV)/.core  ## damage a memory of the project's own documentation and watch it heal; make demo DOCS=path
+	$(BIN)/carma prove $(if $(DOCS),"$(DOCS)")
 
 test: $(VENV)/.dev  ## run the tests
 	$(PYTEST)
@@ -41,6 +41,12 @@ coverage: $(VENV)/.dev  ## what the tests of the core reach, line by line
 	$(BIN)/coverage run -m pytest --ignore=tests/packaging --ignore=tests/docs
 	$(BIN)/coverage report
 
+simulate: $(VENV)/.dev  ## run 100,000 seeded lives of small memories; SEED=n repeats one
+	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds 100000)
+
+proof: $(VENV)/.dev  ## measure what docs/PROOF.md says, and write it
+	$(BIN)/python -m bench.proof
+
 bench: .venv-bench/.ready  ## measure CARMA beside its peers
 	.venv-bench/bin/python -m bench.run
 
@@ -59,12 +65,12 @@ clean:  ## remove what was made here
 $(VENV)/.core: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "installing CARMA and the pinned packages that it needs into $(VENV) (about a minute)"
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt hatchling
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable .
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[report]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.core
 	@echo "installing the pinned packages that its tests need (about a minute)"
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[dev,office]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[dev,office,report]'
 	@touch $@
 
 .venv-bench/.ready: pyproject.toml constraints.txt bench/requirements.txt | .venv-bench/bin/python

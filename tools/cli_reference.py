@@ -20,10 +20,16 @@ TARGET = Path(__file__).resolve().parents[1] / "docs" / "cli.md"
 
 _FRAGMENT = (
     '{"id", "text", "version", "state", "parent", "position", "kind", "metadata", "user", "agent",\n'
-    ' "session", "created", "updated", "expires", "source", "digest", "seq", "blank", "deleted"}'
+    ' "session", "created", "updated", "expires", "source", "digest", "seq", "blank", "repair", "deleted"}'
 )
 _ITEMS = '{"items": [fragment, …]}'
 _HIT = '{"id", "text", "score", "state", "parent", "source", "metadata"}'
+_DREAM = (
+    '{"cycle", "status", "dry_run", "planned_s", "actual_s", "started", "looked_at", "damaged", "exact",\n'
+    ' "reconstructed", "still_blank", "files_repaired", "rungs", "reasons", "breaker", "score", "error",\n'
+    ' "steps": [{"cycle", "target", "name", "rung", "before", "after", "similarity", "confidence",\n'
+    ' "latency_ms"}, …]}'
+)
 SHAPES = {
     "add": _ITEMS,
     "ingest": (
@@ -47,6 +53,16 @@ SHAPES = {
         ' "gaps", "segments", "bytes", "embedder", "vectors", "recovered"}'
     ),
     "doctor": '{"healthy": true, "findings": [{"level", "subject", "what", "advice"}, …]}',
+    "scan": (
+        '{"deep", "files", "records", "bytes", "damaged", "lost", "unnamed", "complete", "breaker",\n'
+        ' "took_s", "healthy", "findings": [{"kind", "path", "offset", "seq", "id", "redundant", "what"}, …]}'
+    ),
+    "blanks": '{"count": 2, "items": [fragment, …]}',
+    "dream": _DREAM,
+    "dreams": '{"dreams": [dream, …]}',
+    "topology": '{"file", "fragments", "threads", "left_out", "states": {"intact": 9, …}}',
+    "repair-index": '{"rebuilt": ["registry", …], "versions", "fragments", "vectors", "pending"}',
+    "prove": "the report: see the guide to healing and docs/PROOF.md",
     "demo": '{"summary": {…}, "answers": [{"question", "hits", "degraded", "reasons", "took_ms"}, …]}',
 }
 """The JSON shape of every verb, as people read it; tests/cli/test_shapes.py pins the names."""
@@ -87,7 +103,7 @@ def reference() -> str:
 
 def _verb(name: str, command: Any) -> str:
     arguments = [each for each in command.params if each.param_type_name == "argument"]
-    options = [each for each in command.params if each.param_type_name == "option"]
+    options = [each for each in command.params if each.param_type_name == "option" and not each.hidden]
     usage = " ".join([f"carma {name}", *(_usage(each) for each in arguments), "[OPTIONS]"])
     lines = [f"## carma {name}", "", inspect.cleandoc(command.help), "", "```text", usage, "```", ""]
     lines += ["| | |", "|---|---|"]

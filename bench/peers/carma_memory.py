@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from bench.peers.peer import Peer, Vectors
+from bench.peers.peer import Peer, Row, Vectors
+from carma.config import Settings
+from carma.errors import FragmentNotFound
 from carma.memory import AsyncMemory, Memory
 
 
@@ -17,12 +19,13 @@ class CarmaPeer(Peer):
         "record in segment and mirror, both synced (group commit), findable by words and by the given vector"
     )
     syncs = True
+    settings: ClassVar[Settings] = Settings()
     index = (
         "exact below 20,000; above, inverted lists, 4-bit product codes, exact re-rank, scan of what is newer"
     )
 
     def open(self, folder: Path, dimension: int) -> None:
-        self.memory = Memory.open(folder)
+        self.memory = Memory.open(folder, settings=self.settings)
 
     def add(self, ids: Sequence[str], texts: Sequence[str], vectors: Vectors) -> None:
         self.memory.add_many(
@@ -82,5 +85,42 @@ class CarmaPeer(Peer):
             raise AssertionError(f"degraded: {result.reasons}")
         return [hit.id for hit in result.hits]
 
+    def read(self, ids: Sequence[str]) -> list[Row]:
+        rows = []
+        for identity in ids:
+            try:
+                found = self.memory.get(identity)
+            except FragmentNotFound:
+                continue
+            rows.append(Row(found.id, found.text, found.state))
+        return rows
+
+    def everything(self, most: int) -> list[Row]:
+        return [Row(each.id, each.text, each.state) for each in self.memory.list(limit=most)]
+
+    def find(self, vector: Vectors, k: int) -> tuple[list[Row], bool]:
+        found = self.memory.search(vector=vector, mode="vector", limit=k)
+        return [Row(hit.id, hit.text, hit.state) for hit in found], found.degraded
+
+    def complaints(self) -> list[str]:
+        return [f"{finding['subject']}: {finding['what']}" for finding in self.memory.doctor()]
+
+    def heal(self) -> dict[str, Any] | None:
+        seen = self.memory.scan(deep=True)
+        return {"scan": seen.to_dict(), "dream": self.memory.dream().to_dict()}
+
     def close(self) -> None:
         self.memory.close()
+
+
+class CarmaAtRest(CarmaPeer):
+    """Without the files that, once replaced, stay ten minutes for other readers: no more than a memory keeps
+    for good.
+    """
+
+    settings: ClassVar[Settings] = Settings(linger_s=0.0)
+
+    def await_searchable(self) -> None:
+        super().await_searchable()
+        self.memory.rest()  # Spreads the log.
+        self.memory.rest()  # Removes what was spread.

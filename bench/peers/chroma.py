@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import chromadb
 from chromadb.config import Settings
 
-from bench.peers.peer import Peer, Vectors
+from bench.peers.peer import Peer, Row, Vectors
 
 
 class ChromaPeer(Peer):
@@ -17,6 +17,7 @@ class ChromaPeer(Peer):
     promise = "one SQLite transaction per call, synced; the HNSW file is written every 1,000 vectors"
     syncs = True
     efforts: ClassVar[tuple[Any, ...]] = (10, 20, 30, 40, 70, 100, 200)
+    space: ClassVar[dict[str, Any]] = {"space": "cosine"}
     index = "HNSW, M 16, ef_construction 100 (its defaults), ef_search tuned"
 
     def open(self, folder: Path, dimension: int) -> None:
@@ -24,7 +25,7 @@ class ChromaPeer(Peer):
         self._collection = self._client.get_or_create_collection(
             "memory",
             embedding_function=None,
-            configuration={"hnsw": {"space": "cosine"}},
+            configuration={"hnsw": self.space},
         )
 
     def add(self, ids: Sequence[str], texts: Sequence[str], vectors: Vectors) -> None:
@@ -48,6 +49,21 @@ class ChromaPeer(Peer):
         found = self._collection.query(query_embeddings=vector[None], n_results=k, include=["documents"])
         return found["ids"][0], found["documents"][0]
 
+    def read(self, ids: Sequence[str]) -> list[Row]:
+        return self._rows(self._collection.get(ids=list(ids), include=["documents"]))
+
+    def everything(self, most: int) -> list[Row]:
+        return self._rows(self._collection.get(include=["documents"], limit=most))
+
+    def _rows(self, found: Any) -> list[Row]:
+        return [Row(*row) for row in zip(found["ids"], found["documents"], strict=True)]
+
     def close(self) -> None:
         del self._collection
         del self._client
+
+
+class ChromaWritten(ChromaPeer):
+    """Writes its HNSW file every 100 vectors, and so has one with 500; the default is every 1,000."""
+
+    space: ClassVar[dict[str, Any]] = {"space": "cosine", "batch_size": 50, "sync_threshold": 100}

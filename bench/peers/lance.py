@@ -15,7 +15,7 @@ import lancedb
 import pyarrow as pa
 from lancedb.rerankers import RRFReranker
 
-from bench.peers.peer import Peer, Vectors
+from bench.peers.peer import Peer, Row, Vectors
 
 
 class LancePeer(Peer):
@@ -80,6 +80,17 @@ class LancePeer(Peer):
             search = search.refine_factor(refine)
         ids: Sequence[str] = search.to_arrow().column("id").to_pylist()
         return ids
+
+    def read(self, ids: Sequence[str]) -> list[Row]:
+        wanted = ", ".join(f"'{identity}'" for identity in ids)
+        search = self._table.search().where(f"id IN ({wanted})").select(["id", "text"]).limit(len(ids) + 1)
+        return self._rows(search.to_arrow())
+
+    def everything(self, most: int) -> list[Row]:
+        return self._rows(self._table.search().select(["id", "text"]).limit(most).to_arrow())
+
+    def _rows(self, table: pa.Table) -> list[Row]:
+        return [Row(row["id"], row["text"]) for row in table.to_pylist()]
 
     def _search(self, vectors: Vectors, k: int, columns: list[str]) -> Any:
         probes, refine = self._effort

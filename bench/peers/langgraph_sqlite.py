@@ -14,7 +14,7 @@ import pysqlite3
 from langgraph.store.base import PutOp
 from langgraph.store.sqlite import SqliteStore
 
-from bench.peers.peer import Peer, Vectors
+from bench.peers.peer import Peer, Row, Vectors
 
 SPACE = ("memory",)
 
@@ -68,6 +68,13 @@ class LangGraphPeer(Peer):
     def _search(self, vector: Vectors, k: int) -> list:  # type: ignore[type-arg]
         self._known["query"] = vector.tolist()
         return self._store.search(SPACE, query="query", limit=k)
+
+    def read(self, ids: Sequence[str]) -> list[Row]:
+        found = [self._store.get(SPACE, key) for key in ids]
+        return [Row(item.key, item.value["text"]) for item in found if item is not None]
+
+    def everything(self, most: int) -> list[Row]:
+        return [Row(item.key, item.value["text"]) for item in self._store.search(SPACE, limit=most)]
 
     def close(self) -> None:
         self._store.conn.close()

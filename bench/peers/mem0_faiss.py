@@ -22,7 +22,7 @@ os.environ.setdefault("MEM0_DIR", os.path.join(tempfile.gettempdir(), "carma-ben
 from mem0 import Memory
 from mem0.embeddings.base import EmbeddingBase
 
-from bench.peers.peer import Embed, Peer, Vectors
+from bench.peers.peer import Embed, Peer, Row, Vectors
 
 logging.getLogger("mem0").setLevel(logging.ERROR)
 USER = "bench"
@@ -71,6 +71,14 @@ class Mem0Peer(Peer):
     def query_text(self, text: str, k: int) -> Sequence[str]:
         found = self._memory.search(text, filters={"user_id": USER}, top_k=k, threshold=0.0)["results"]
         return [(hit.get("metadata") or {}).get("key", hit["id"]) for hit in found]
+
+    def read(self, ids: Sequence[str]) -> list[Row]:
+        found = [self._memory.get(identity) for identity in ids]
+        return [Row(item["id"], item["memory"]) for item in found if item is not None]
+
+    def everything(self, most: int) -> list[Row]:
+        found = self._memory.get_all(filters={"user_id": USER}, top_k=most)["results"]
+        return [Row(item["id"], item["memory"]) for item in found]
 
     def close(self) -> None:
         self._memory.db.close()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,14 @@ import numpy.typing as npt
 Vectors = npt.NDArray[np.float32]
 Embed = Callable[[Sequence[str]], Vectors]
 """Texts in, L2-normalised float32 vectors (n, dimension) out."""
+
+
+class Row(NamedTuple):
+    """One record as a store gives it back. state: what the store says of it; only CARMA says anything."""
+
+    id: str
+    text: str
+    state: str = "intact"
 
 
 class Peer(ABC):
@@ -87,6 +95,27 @@ class Peer(ABC):
         """The ids found for a question in words, embedding included, by the best mode the system has."""
         assert self.embed is not None
         return self.query(self.embed([text])[0], k)[0]
+
+    def read(self, ids: Sequence[str]) -> list[Row]:
+        """The records with these ids, by the call that reads by id; unknown ones are left out."""
+        raise NotImplementedError(f"{self.name} does not read by id")
+
+    def everything(self, most: int) -> list[Row]:
+        """The records, by the call that lists them; at most `most`."""
+        raise NotImplementedError(f"{self.name} does not list")
+
+    def find(self, vector: Vectors, k: int) -> tuple[list[Row], bool]:
+        """The `k` nearest, and whether the store itself says that something is missing from the answer."""
+        ids, texts = self.query_texts(vector, k)
+        return [Row(identity, text) for identity, text in zip(ids, texts, strict=True)], False
+
+    def complaints(self) -> list[str]:
+        """What the store itself says is wrong with it, one sentence each; only CARMA says anything."""
+        return []
+
+    def heal(self) -> dict[str, Any] | None:
+        """Repairs by the store's own verb; what that reports. None: there is no such verb."""
+        return None
 
     @abstractmethod
     def close(self) -> None:

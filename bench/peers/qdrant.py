@@ -7,7 +7,7 @@ from pathlib import Path
 
 from qdrant_client import QdrantClient, models
 
-from bench.peers.peer import Peer, Vectors
+from bench.peers.peer import Peer, Row, Vectors
 
 
 class QdrantPeer(Peer):
@@ -35,6 +35,15 @@ class QdrantPeer(Peer):
     def query_texts(self, vector: Vectors, k: int) -> tuple[Sequence[str], Sequence[str]]:
         points = self._client.query_points("memory", query=vector, limit=k).points
         return [_plain(point.id) for point in points], [point.payload["text"] for point in points]
+
+    def read(self, ids: Sequence[str]) -> list[Row]:
+        return self._rows(self._client.retrieve("memory", list(ids)))
+
+    def everything(self, most: int) -> list[Row]:
+        return self._rows(self._client.scroll("memory", limit=most)[0])
+
+    def _rows(self, points: Sequence[models.Record]) -> list[Row]:
+        return [Row(_plain(point.id), point.payload["text"]) for point in points]
 
     def close(self) -> None:
         self._client.close()

@@ -39,6 +39,39 @@ class Settings:
     keep_versions: int = 16
     """Older versions of a live fragment that compaction keeps for `history`."""
 
+    # Healing
+    read_repair_bytes: int = 4 * 2**20
+    """A read decodes a lost record itself if its shards are not longer than this; else a dream does."""
+    sketch_bytes: int = 96
+    """The longest sketch or short copy of one fragment."""
+    short_copies: bool = True
+    """Keep a text to the letter in its sketch where it fits."""
+    condense_budget_s: float = 1.0
+    """How long a rest makes sketches; a dream makes those that are missing."""
+    breaker_segments: int = 5
+    """Mass damage: more damaged segments than this in one pass of the beacon trip the breaker."""
+    breaker_share: float = 0.02
+    """Mass damage: a larger share of damaged records than this trips the breaker too."""
+    dream_base_s: float = 5.0
+    """A dream may take this long, and ..."""
+    dream_fragment_s: float = 0.1
+    """... this for each fragment ..."""
+    dream_blank_s: float = 2.0
+    """... and this for each blank."""
+
+    sleep: bool = True
+    """Look and dream by itself while the memory is open; short-lived processes never come to it."""
+    sleep_after_idle_s: float = 60.0
+    """Nothing was asked of the memory for this long before it sleeps."""
+    sleep_base_s: float = 3_600.0
+    """Between two dreams at first ..."""
+    sleep_growth: float = 0.1
+    """... growing by this share of it with each cycle ..."""
+    sleep_most_s: float = 86_400.0
+    """... up to this."""
+    sleep_blanks: int = 100
+    """More new blanks than this are dreamt of without waiting for the period."""
+
     # Embedding
     embed_threads: int = 2
     """Threads of the packaged embedder."""

@@ -19,6 +19,9 @@
     │   ├── DiskFull            no space left
     │   ├── DurabilityError     a sync failed; the write may or may not exist
     │   └── NetworkFileSystem   locks and syncs cannot be relied on there
+    ├── DreamFailed             a repair cycle ended with an error
+    ├── MassDamage              so much is damaged that nothing may be dropped
+    ├── ModelError              the language model failed or answered what cannot be used
     ├── MissingExtra            an optional package is not installed
     └── ArchiveDamaged          an archive or export that cannot be read
 
@@ -34,6 +37,7 @@ __all__ = [
     "ArchiveDamaged",
     "CarmaError",
     "DiskFull",
+    "DreamFailed",
     "DurabilityError",
     "EmbedderError",
     "EmbedderMismatch",
@@ -41,11 +45,13 @@ __all__ = [
     "FragmentNotFound",
     "InvalidFilter",
     "InvalidInput",
+    "MassDamage",
     "MemoryBusy",
     "MemoryClosed",
     "MemoryExists",
     "MemoryNotFound",
     "MissingExtra",
+    "ModelError",
     "NetworkFileSystem",
     "NotAMemory",
     "ReadOnlyMemory",
@@ -234,6 +240,23 @@ class NetworkFileSystem(StorageError):
     default_hint = "Put the memory on a local disk; nothing was written."
 
 
+class DreamFailed(CarmaError):
+    """A repair cycle ended with an error; what it had healed stays healed."""
+
+    code = "dream-failed"
+    exit_code = 16
+    default_hint = "Run `carma dream` again; it goes on where it stopped. `carma dreams` says what happened."
+
+
+class MassDamage(CarmaError):
+    """So much is damaged at once that nothing may be dropped until someone has looked."""
+
+    code = "mass-damage"
+    status = 409
+    exit_code = 14
+    default_hint = "Look at `carma scan`; when it is clear what happened, `carma scan --clear-breaker`."
+
+
 class MissingExtra(CarmaError):
     """An optional package is not installed."""
 
@@ -241,6 +264,23 @@ class MissingExtra(CarmaError):
     status = 501
     exit_code = 10
     default_hint = "Install the extra that the message names."
+
+
+class ModelError(CarmaError):
+    """The language model could not be asked, or answered something that cannot be used.
+
+    reason: "unreachable", "slow", "refused" (4xx), "failed" (5xx), "nonsense" (no such answer as the API
+    promises), "empty", "not-text", "refusal", "too-long", "echo".
+    """
+
+    code = "model-error"
+    status = 502
+    exit_code = 15
+    default_hint = "Nothing was changed; the fragment is rebuilt without the model. Check the endpoint."
+
+    def __init__(self, message: str, *, reason: str = "failed", hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.reason = reason
 
 
 class ArchiveDamaged(CarmaError):

@@ -18,6 +18,7 @@ __all__ = [
     "HitParts",
     "Node",
     "Page",
+    "Repair",
     "SearchResult",
     "Source",
     "State",
@@ -62,12 +63,35 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blank:
-    """Why a fragment has no text: what is known about the loss."""
+    """Why a fragment has no text: what is known about the loss.
+
+    digest: expected of the text (hexadecimal; only its beginning where no more is known).
+    priority: of its repair, higher first. children: ids of the fragments below it.
+    """
 
     reason: str
     digest: str | None = None
     first_seen: float | None = None
     priority: float = 0.0
+    children: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repair:
+    """How a text came back that its own place does not hold any more.
+
+    rung: of the ladder (docs/guides/healing.md). when: seconds since the epoch; None if it was done by this
+    very read. confidence (0 to 1), method, sources (ids of the fragments it was built from), cycle,
+    similarity (to the sketch, -1 to 1): only of what is reconstructed.
+    """
+
+    rung: str
+    when: float | None = None
+    confidence: float | None = None
+    method: str | None = None
+    sources: tuple[str, ...] = ()
+    cycle: int | None = None
+    similarity: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +123,7 @@ class Fragment:
     digest: str = ""
     seq: int = 0
     blank: Blank | None = None
+    repair: Repair | None = None
     deleted: bool = False
 
     def to_dict(self) -> dict[str, Any]:
@@ -106,8 +131,9 @@ class Fragment:
         out: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
         out["metadata"] = dict(self.metadata)
         out["source"] = self.source.to_dict() if self.source else None
-        if self.blank is not None:
-            out["blank"] = {f.name: getattr(self.blank, f.name) for f in fields(self.blank)}
+        for name, of in (("blank", self.blank), ("repair", self.repair)):
+            if of is not None:
+                out[name] = {f.name: getattr(of, f.name) for f in fields(of)}
         return out
 
 

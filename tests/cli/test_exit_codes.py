@@ -16,14 +16,15 @@ def test_the_codes_are_pinned() -> None:
     """Scripts rely on them; a code never changes its meaning."""
     kinds = {name: getattr(errors, name).exit_code for name in errors.__all__}
     assert kinds == {
-        "ArchiveDamaged": 11, "CarmaError": 1, "DiskFull": 9, "DurabilityError": 9, "EmbedderError": 8,
+        "ArchiveDamaged": 11, "CarmaError": 1, "DiskFull": 9, "DreamFailed": 16,
+        "DurabilityError": 9, "EmbedderError": 8,
         "EmbedderMismatch": 8, "FormatTooNew": 7, "FragmentNotFound": 3, "InvalidFilter": 2,
-        "InvalidInput": 2, "MemoryBusy": 5,
-        "MemoryClosed": 1, "MemoryExists": 4, "MemoryNotFound": 3, "MissingExtra": 10,
+        "InvalidInput": 2, "MassDamage": 14, "MemoryBusy": 5,
+        "MemoryClosed": 1, "MemoryExists": 4, "MemoryNotFound": 3, "MissingExtra": 10, "ModelError": 15,
         "NetworkFileSystem": 9, "NotAMemory": 7, "ReadOnlyMemory": 6, "StorageError": 9, "TooLarge": 2,
         "VersionConflict": 4,
     }  # fmt: skip
-    assert [code for code, _ in exits.table()] == [0, *range(1, 14), 70, 130, 141]
+    assert [code for code, _ in exits.table()] == [0, *range(1, 17), 70, 130, 141]
 
 
 @pytest.mark.parametrize(

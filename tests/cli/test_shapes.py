@@ -16,6 +16,7 @@ from .conftest import FIRST_ID, FOLDER_ID, SECOND_ID, Carma
 FRAGMENT = {
     "id", "text", "version", "state", "parent", "position", "kind", "metadata", "user", "agent", "session",
     "created", "updated", "expires", "source", "digest", "seq", "blank", "deleted",
+    "repair",
 }  # fmt: skip
 HIT = {"id", "text", "score", "state", "parent", "source", "metadata"}
 REPORT = {

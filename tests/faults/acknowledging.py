@@ -15,10 +15,10 @@ from carma.config import Settings
 from carma.ports.clock import SystemClock, SystemEntropy
 from carma.ports.disk import LocalDisk
 from carma.store.commit import View
-from carma.store.compaction import compact
 from carma.store.entry import Draft
 from carma.store.payload import Content, encode_content
 from carma.store.record import NO_DIGEST, RecordKind, text_digest
+from carma.store.rest import respread
 from carma.store.store import Store, open_store
 
 SETTINGS = Settings(segment_bytes=4_000, turn_wait_ms=20_000)
@@ -61,7 +61,7 @@ def main(folder: str, name: str, what: str) -> None:
         if number % 5 == 2:
             put(store, own, None)
         if number % 7 == 6:
-            compact(store, dead_share=0.1)
+            respread(store, None, dead_share=0.1)
     store.close()
     say("closed")
 

@@ -10,11 +10,23 @@ from dataclasses import dataclass
 import pytest
 
 from carma.store.entry import entry_of
-from carma.store.record import HEADER_BYTES, Header, RecordKind
+from carma.store.record import HEADER_BYTES, MAGIC, Header, RecordKind
+from carma.store.rest import respread
 from carma.store.scan import Intact, merge_copies
 from carma.testing import SimulatedDisk
 
-from .scenario import FOLDER, Promised, Writer, check_all, check_reopening, everything, open_on, run, text_of
+from .scenario import (
+    FOLDER,
+    Promised,
+    Writer,
+    check_all,
+    check_reopening,
+    everything,
+    id_of,
+    open_on,
+    run,
+    text_of,
+)
 
 FILES = [f"{FOLDER}/segments/000001.seg", f"{FOLDER}/mirror/000001.seg"]
 SHARDS = 4
@@ -120,7 +132,7 @@ def test_a_copy_cut_anywhere_costs_nothing(path: str) -> None:
             assert disk.contents(path)[: len(whole)] == whole
 
 
-@pytest.mark.parametrize("gone", ["segments", "mirror", "index", "memory.json", "quarantine"])
+@pytest.mark.parametrize("gone", ["mirror", "parity", "index", "memory.json", "quarantine"])
 def test_any_part_may_vanish(gone: str) -> None:
     """After a workload with compactions: without any one folder or memory.json, everything is there."""
     disk, promised = SimulatedDisk(), Promised()
@@ -129,7 +141,25 @@ def test_any_part_may_vanish(gone: str) -> None:
     check_reopening(disk, promised)
 
 
-@pytest.mark.parametrize("copy", ["segments", "mirror"])
+def test_without_all_segments_every_fragment_is_right_or_a_blank() -> None:
+    """The folder of segments is more than the budget: nothing is silently missing, old or wrong, and what was
+    deleted stays so.
+    """
+    disk, promised = SimulatedDisk(), Promised()
+    run(disk, promised).close()
+    disk.remove(f"{FOLDER}/segments")
+    spread = frozenset(id for id, (_, text) in promised.said.items() if text is not None)
+    check_reopening(disk, promised, blanks=spread)
+    store = open_on(disk)
+    texts = [what[1] for id, what in everything(store).items() if id in spread and what is not None]
+    assert len(texts) == len(spread)
+    # Short records have fewer data shards beside them than parity shards, and what was written last is in the
+    # mirror.
+    assert any(texts)
+    store.close()
+
+
+@pytest.mark.parametrize("copy", ["segments", "mirror", "parity"])
 def test_any_file_of_any_segment_may_rot_or_vanish(copy: str) -> None:
     """After a workload with compactions: any one file lost, emptied or filled with noise costs nothing."""
     disk, promised = SimulatedDisk(), Promised()
@@ -190,3 +220,24 @@ def test_a_blank_takes_a_new_text() -> None:
     check_all(store, promised)
     store.close()
     check_reopening(disk, promised)
+
+
+def test_nothing_in_a_segment_of_a_spread_is_torn() -> None:
+    """A sector of zeros in the newest version is damage even if no manifest, log or index is left: the
+    fragment is a blank, not its older version.
+    """
+    disk, promised = SimulatedDisk(), Promised()
+    store = open_on(disk)
+    writer = Writer(store, promised)
+    writer.say((1, text_of(1, 1)), (2, text_of(2, 1)), (4, text_of(4, 1)))
+    writer.say((1, "the newest version " * 100))
+    respread(store, None, dead_share=1.0)
+    store.close()
+    (path,) = [path for path in disk.paths() if "/c0" in path and b"newest" in disk.contents(path)]
+    data = bytearray(disk.contents(path))
+    assert data.count(MAGIC) == 1
+    data[512:1024] = bytes(512)
+    disk.put(path, bytes(data))
+    for gone in [path for path in disk.paths() if "/c0" not in path]:
+        disk.remove(gone)
+    check_reopening(disk, promised, blanks=frozenset([id_of(1)]))

@@ -115,15 +115,32 @@ def test_a_disk_that_refuses_gives_typed_errors_through_memory(reason: str) -> N
         check(disk, told)
 
 
-def test_a_record_that_rotted_in_both_copies_is_a_blank_to_a_caller() -> None:
-    """`get` and `list` give the placeholder with its reason; the others are intact; a new text ends it."""
-    disk = SimulatedDisk()
-    memory = open_on(disk)
+@pytest.mark.parametrize("where", ["tail", "spread", "spread that nothing names"])
+def test_a_record_that_rotted_with_its_redundancy_is_a_blank_to_a_caller(where: str) -> None:
+    """`get` and `list` give the placeholder with its reason; the others are intact; a new text ends it.
+
+    The redundancy of the tail is its mirror, that of a record at rest its stripe's shards and its short copy.
+    """
+    clock = SimulatedClock()
+    disk = SimulatedDisk(clock=clock)
+    memory = open_on(disk, clock)
     kept, lost = (memory.add(text).id for text in ("kept", "something that rots"))
-    memory.close()
-    for copy in ("segments", "mirror"):
-        path = f"/memory/{copy}/000001.seg"
+    if where != "tail":
+        memory.close()
+        clock.advance(601)
+        memory = open_on(disk, clock)
+        memory.compact(linger_s=0)
+        memory.close()
+        for path in [path for path in disk.paths() if "/parity/" in path]:
+            # A file of two records has one shard, at its end; the first ends with it.
+            disk.put(path, disk.contents(path)[:-1]) if path.endswith("-0.par") else disk.remove(path)
+        if where == "spread that nothing names":
+            disk.remove("/memory/parity")
+    rotten = [path for path in disk.paths() if b"that rots" in disk.contents(path)]
+    assert len(rotten) == (2 if where == "tail" else 1)
+    for path in rotten:
         disk.put(path, disk.contents(path).replace(b"that rots", b"that rotz"))
+    disk.restart()
     memory = open_on(disk)
     assert memory.get(kept).text == "kept"
     blank = memory.get(lost)

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from carma.errors import CarmaError
-from carma.store.compaction import compact
+from carma.store.rest import respread
 from carma.store.store import Store
 from carma.store.sweep import sweep_files
 from carma.testing import Crash, Refuse, SimulatedClock, SimulatedCrash, SimulatedDisk
 
-from .scenario import LINGER_S, Promised, Writer, check_all, everything, open_on
+from .scenario import LINGER_S, Promised, Writer, check_all, everything, open_on, seal
 
 EXAMPLES = 40
 STEPS = 30
@@ -43,9 +43,9 @@ class StoreAgainstDictionary(RuleBasedStateMachine):
             if act == "say":
                 Writer(self.store, self.promised).say(*arguments)  # type: ignore[arg-type]
             elif act == "seal":
-                self.store.seal()
+                seal(self.store)
             elif act == "compact":
-                compact(self.store, dead_share=0.01, seal=True)
+                respread(self.store, None, dead_share=0.01)
             else:
                 sweep_files(self.store, LINGER_S)
         except CarmaError:

@@ -11,7 +11,20 @@ import typer
 from typer.core import TyperGroup
 
 import carma
-from carma.cli import demo, finding, health, moving, reading, writing
+from carma.cli import (
+    blanks,
+    demo,
+    dream,
+    finding,
+    health,
+    moving,
+    prove,
+    reading,
+    repair_index,
+    scan,
+    topology,
+    writing,
+)
 from carma.cli.failure import guarded, wants_json
 
 __all__ = ["app", "main"]
@@ -108,6 +121,13 @@ _verb("flush", health.flush, "Care")
 _verb("stats", health.stats, "Care")
 _verb("doctor", health.doctor, "Care")
 _verb("demo", demo.demo, "Care")
+_verb("scan", scan.scan, "Heal")
+_verb("blanks", blanks.blanks, "Heal")
+_verb("dream", dream.dream, "Heal")
+_verb("dreams", dream.dreams, "Heal")
+_verb("topology", topology.topology, "Heal")
+_verb("repair-index", repair_index.repair_index, "Heal")
+_verb("prove", prove.prove, "Heal")
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ class Base:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._store = parts.store
+        self._exact = parts.exact
         self._reader = parts.reader
         self._writer = parts.writer
         self._browser = parts.browser
@@ -23,6 +24,7 @@ class Base:
 
     def _ready(self) -> None:
         self._store.check_open()
+        self._store.last_call = self._store.clock.monotonic()
         self._store.refresh()
 
     def _limit(self, limit: int) -> int:

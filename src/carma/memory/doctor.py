@@ -1,15 +1,21 @@
-"""`carma doctor`: what is wrong with a memory and the machine it lies on. Reads only."""
+"""`carma doctor`: what is wrong with a memory and the machine it lies on. Reads only.
+
+The beacon finds the damage; here its findings are put into words for people, beside what only the open memory
+and the machine can say.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from carma.memory.stats import stats
-from carma.store.scan import Damaged, merge_copies
-from carma.store.segments import COPIES, is_log
+from carma.healing.beacon import Beacon
+from carma.healing.breaker import tripped
+from carma.reports import Finding as Damage
+from carma.reports import ScanReport
 
 if TYPE_CHECKING:
     from carma.memory.parts import Parts
@@ -18,17 +24,21 @@ __all__ = ["examine"]
 
 _LOW_SPACE_BYTES = 512 * 2**20
 _LOW_SPACE_SHARE = 0.02
+_MOST_OF_A_KIND = 100
+"""Damage of one kind that is listed one by one; the rest is counted."""
+_HARMLESS = ("orphan", "duplicate", "stale index")
 
 Finding = dict[str, Any]
 
 
 def examine(parts: Parts) -> list[Finding]:
     """Findings, worst first. Each has `level` (error, warning, note), `subject`, `what`, `advice`."""
+    report = Beacon(parts.store, parts.exact).tour(deep=True).report
     found = [
-        *_records(parts),
-        *_copies(parts),
+        *_damage(parts, report),
+        *_breaker(parts, report),
         *_recovery(parts),
-        *_gaps(parts),
+        *_gaps(parts, report),
         *_vectors(parts),
         *_machine(parts),
     ]
@@ -40,47 +50,43 @@ def _finding(level: str, subject: str, what: str, advice: str) -> Finding:
     return {"level": level, "subject": subject, "what": what, "advice": advice}
 
 
-def _records(parts: Parts) -> Iterator[Finding]:
-    """Records that no copy can prove."""
-    segments = parts.store.segments
-    for number in segments.numbers():
-        for item in merge_copies(*segments.both(number), number):
-            if not isinstance(item, Damaged):
-                continue
-            at_end = is_log(number) and number >= parts.store.cursor.segment and item.header is None
-            if at_end and item.offset >= parts.store.cursor.offset:
-                continue  # A write in progress.
-            whose = (
-                f"fragment {item.header.id.hex()} version {item.header.version}" if item.header else "unknown"
-            )
-            yield _finding(
-                "error", segments.path("segments", number),
-                f"{item.length} bytes at {item.offset} are damaged in every copy ({item.reason}; {whose}).",
-                "Readers get a blank for it. Restore it with `carma import` from an export or archive.",
-            )  # fmt: skip
+def _damage(parts: Parts, report: ScanReport) -> Iterator[Finding]:
+    """What the beacon found, with what follows from it."""
+    listed: Counter[tuple[str, str]] = Counter()
+    for each in report.findings:
+        level, advice = _weight(each)
+        listed[level, each.kind] += 1
+        if listed[level, each.kind] > _MOST_OF_A_KIND:
+            continue
+        at = f" at {each.offset}" if each.offset is not None else ""
+        whose = f" Fragment {each.id}." if each.id else ""
+        yield _finding(
+            level,
+            f"{parts.store.folder}/{each.path}",
+            f"{each.kind.capitalize()}{at}. {each.what}{whose}".strip(),
+            advice,
+        )
+    for (level, kind), count in listed.items():
+        if count > _MOST_OF_A_KIND:
+            what = f"{kind.capitalize()}: {count - _MOST_OF_A_KIND} more."
+            yield _finding(level, parts.store.folder, what, "See `carma scan --deep --json`.")
 
 
-def _copies(parts: Parts) -> Iterator[Finding]:
-    """Copies that are missing or damaged while the other is whole."""
-    segments = parts.store.segments
-    for number in segments.numbers():
-        size = segments.size(number)
-        for copy in COPIES:
-            data = segments.read_all(copy, number)
-            path = segments.path(copy, number)
-            if data is None:
-                yield _finding(
-                    "warning", path, "This copy is missing; the other one is used.", "Nothing is lost yet."
-                )
-                continue
-            bad = [item for item in merge_copies(data, bytes, size, number) if isinstance(item, Damaged)]
-            if bad:
-                yield _finding(
-                    "warning",
-                    path,
-                    f"{len(bad)} damaged places in this copy; the other one is used for them.",
-                    "Nothing is lost yet. Check the disk.",
-                )
+def _weight(damage: Damage) -> tuple[str, str]:
+    if not damage.redundant:
+        return "error", "Readers get a blank for what is lost. Run `carma dream`."
+    if damage.kind in _HARMLESS or damage.path.startswith("index"):
+        return "note", "Nothing is lost. What is disposable is made again or swept by itself."
+    return "warning", "Nothing is lost yet: another copy or parity gives it back. Run `carma dream`."
+
+
+def _breaker(parts: Parts, report: ScanReport) -> Iterator[Finding]:
+    if tripped(parts.store) or report.breaker:
+        yield _finding(
+            "warning", parts.store.folder,
+            "Mass damage was found: nothing is compacted, swept or purged until the breaker is cleared.",
+            "Check the disk, run `carma dream`, then `carma scan --clear-breaker`.",
+        )  # fmt: skip
 
 
 def _recovery(parts: Parts) -> Iterator[Finding]:
@@ -98,12 +104,11 @@ def _recovery(parts: Parts) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-def _gaps(parts: Parts) -> Iterator[Finding]:
-    counted = stats(parts)
-    if counted["gaps"]:
+def _gaps(parts: Parts, report: ScanReport) -> Iterator[Finding]:
+    if report.unnamed:
         yield _finding(
-            "warning", parts.store.folder, f"{counted['gaps']} writes are named by nothing that can be read.",
-            "They may be lost. Restore them with `carma import` from an export or archive.",
+            "warning", parts.store.folder, f"{report.unnamed} writes are named by nothing that can be read.",
+            "They failed, or are lost. Restore them with `carma import` from an export or archive.",
         )  # fmt: skip
 
 
@@ -113,11 +118,6 @@ def _vectors(parts: Parts) -> Iterator[Finding]:
         yield _finding(
             "note", "vectors", f"{fresh['pending']} fragments are not embedded yet; words find them already.",
             "Run `carma flush`.",
-        )  # fmt: skip
-    if fresh.get("damaged_blocks"):
-        yield _finding(
-            "note", "vectors", f"{fresh['damaged_blocks']} damaged blocks in the vectors file were skipped.",
-            "Their vectors are made again by themselves.",
         )  # fmt: skip
 
 

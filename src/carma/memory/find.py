@@ -21,7 +21,6 @@ from carma.memory.reading import Reader
 from carma.models import Fragment, Hit, HitParts, SearchResult
 from carma.search.engine import MODES, Engine, Mode, Ranked
 from carma.search.wordindex import WordIndex
-from carma.store.record import RecordDamaged
 from carma.store.registry import RegistryDamaged
 from carma.store.store import Store
 
@@ -133,14 +132,9 @@ class Finder:
         return SearchBatch(rows[None], scores[None], (), columns.ids, self._texts, self._result)
 
     def _texts(self, rows: NDArray[np.int64]) -> list[str | None]:
-        columns, read, out = self.meaning.columns, self._store.read_text, list[str | None]()
+        columns, read = self.meaning.columns, self._reader.text_at
         seqs = columns.seqs
-        for row in rows.tolist():
-            try:
-                out.append(read(int(seqs[row]), *columns.location(row)))
-            except RecordDamaged:
-                out.append(None)
-        return out
+        return [read(int(seqs[row]), *columns.location(row)) for row in rows.tolist()]
 
     def current(self, id: bytes) -> Fragment | None:
         """The newest version of a fragment by the columns, without the registry; None if they cannot tell."""

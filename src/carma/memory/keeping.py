@@ -28,6 +28,7 @@ _GATHER_S = 0.25
 """How long new texts are gathered before they are embedded."""
 _LOOK_S = 2.0
 """After so long without news it is looked whether an earlier process left something undone."""
+_REBUILDING_S = 0.05
 _FEW = 256
 """A search waits for pending vectors only if they are so few that they can be there in time."""
 _RETRY_S = (1.0, 2.0, 5.0, 15.0, 60.0)
@@ -139,6 +140,7 @@ class Keeper:
         embedder = embedder_by_name(wanted) if isinstance(wanted, str) else wanted
         fingerprint = embedder.fingerprint
         fresh = Meaning(self._store, fingerprint)
+        fresh.stand_in = self.meaning.stand_in
         total = fresh.columns.live
         made = 0
         kept = total - fresh.pending()
@@ -153,6 +155,7 @@ class Keeper:
             self._store.set_identity(self._store.identity.with_embedder(fingerprint.to_dict()))
             # Whatever was written meanwhile is found missing when it loads, and embedded like any new text.
             meaning = Meaning(self._store, fingerprint)
+            meaning.stand_in = self.meaning.stand_in
             self._store.listen(meaning)
             old, self.meaning = self.meaning, meaning
             self.embedder = self._cached(embedder)
@@ -163,8 +166,9 @@ class Keeper:
 
     def save(self) -> None:
         """Save the indexes. Raises StorageError."""
-        if self.meaning.loaded and self.meaning.index is not None and self.meaning.index.needs_rebuild():
-            self.meaning.index.rebuild()
+        index = self.meaning.index if self.meaning.loaded else None
+        while index is not None and index.needs_rebuild() and not index.rebuild():
+            time.sleep(_REBUILDING_S)  # Another thread is at it.
         self.meaning.save()
 
     def freshness(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ but time. All vectors go to the vectors file, which every process of this memory
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,21 +18,20 @@ from numpy.typing import NDArray
 from carma.embed import Fingerprint
 from carma.errors import CarmaError
 from carma.memory.kept import KeptVectors
+from carma.memory.live import LIVE_ROWS, row_of
 from carma.search.columns import Columns
 from carma.search.columns import Entry as Row
 from carma.search.vectorindex import VectorIndex
 from carma.store.entry import Entry
 from carma.store.identity import Identity
+from carma.store.losses import unpack_rebuilt
+from carma.store.payload import unpack_map
 from carma.store.record import RecordDamaged, RecordKind
 from carma.store.store import Store
 
 __all__ = ["Meaning"]
 
 Floats = NDArray[np.float32]
-_LOAD = (
-    "SELECT seq, id, parent, position, user, agent, session, created / 1000.0, expires, segment, offset, "
-    "length, text_digest FROM fragments WHERE live ORDER BY seq"
-)
 
 
 class Meaning:
@@ -56,6 +55,10 @@ class Meaning:
         """Sixteen bytes for each row: the digest of its text."""
         self._waiting: dict[int, tuple[bytes, str | None]] = {}
         self._unwritten: list[tuple[int, bytes, Floats]] = []
+        self.stand_in: Callable[[int], str | None] = lambda seq: None
+        """The text that readers get for a write whose own record cannot be read."""
+        self._stood_in: set[int] = set()
+        """Writes that have the vector of a stand-in: it is not the true one, so it is not kept."""
         self.changed = threading.Condition(self._lock)
 
     @property
@@ -93,7 +96,7 @@ class Meaning:
                 self._load()
 
     def _load(self) -> None:
-        rows = self.store.registry.rows(_LOAD)
+        rows = self.store.registry.rows(LIVE_ROWS)
         columns = self._columns = Columns()
         columns.append([Row(*row[:12]) for row in rows])
         self._digests = bytearray(b"".join(row[12] for row in rows))
@@ -115,6 +118,7 @@ class Meaning:
         """The log cannot be followed from where we were: forget everything and load it when it is needed."""
         with self._lock:
             self._loaded, self._backlog, self._waiting, self._unwritten = False, [], {}, []
+            self._stood_in.clear()
             self.changed.notify_all()
 
     def _new_index(self) -> VectorIndex | None:
@@ -168,13 +172,21 @@ class Meaning:
                 self._end(entry.id)
             elif entry.kind == RecordKind.MEMORY:
                 self._heard(entry)
+            elif entry.kind == RecordKind.RECONSTRUCTION:
+                self._add(run)
+                run = []
+                self._rebuilt(unpack_rebuilt(entry.payload).lost_seq)
+            elif entry.kind == RecordKind.REWRITE:
+                self._add(run)
+                run = []
+                self._move(unpack_map(entry.payload)["moves"])
         self._add(run)
 
     def _add(self, entries: Sequence[Entry]) -> None:
         """Fragments that nothing knew before."""
         if not entries:
             return
-        rows = self.columns.append([_row(entry) for entry in entries])
+        rows = self.columns.append([row_of(entry) for entry in entries])
         self._digests += b"".join(entry.text_digest for entry in entries)
         if self.index is None:
             return
@@ -229,6 +241,21 @@ class Meaning:
         if self.index is not None:
             self.index.remove(np.array([row]))
 
+    def _rebuilt(self, seq: int) -> None:
+        """Something stands in for a lost write: its meaning is that of the stand-in, if it has none."""
+        row = int(self.columns.row_of([seq])[0])
+        if row < 0 or self.index is None:
+            return
+        if seq in self._stood_in or not self.index.has(np.array([row]))[0]:
+            self._waiting[seq] = (bytes(self._digests[row * 16 : row * 16 + 16]), None)
+
+    def _move(self, moves: bytes) -> None:
+        """Records lie elsewhere now; the old files stay a while, and then a look-up would cost every read."""
+        if not moves:
+            return
+        table = np.frombuffer(moves, np.dtype("<u8, <u4, <u4, <u8"))
+        self.columns.move(*(table[name].astype(np.int64) for name in ("f0", "f1", "f3", "f2")))
+
     def _heard(self, entry: Entry) -> None:
         told = Identity.from_payload(entry.payload).embedder
         ours = self.fingerprint.to_dict() if self.fingerprint is not None else None
@@ -256,7 +283,9 @@ class Meaning:
                 if self._give(entry):
                     continue
                 text = entry.content.text
-            if text is not None:
+            if text is None and (text := self.stand_in(seq)):
+                self._stood_in.add(seq)
+            if text:
                 out.append((seq, digest, text))
                 continue
             with self._lock:
@@ -292,7 +321,9 @@ class Meaning:
                 rows = self.columns.row_of([seqs[at] for at in good])
                 alive = [at for at, row in zip(good, rows.tolist(), strict=True) if row >= 0]
                 self.index.add(rows[rows >= 0], vectors[alive])
-                self._unwritten.extend((seqs[at], digests[at], vectors[at]) for at in alive)
+                self._unwritten.extend(
+                    (seqs[at], digests[at], vectors[at]) for at in alive if seqs[at] not in self._stood_in
+                )
             for seq in seqs:
                 self._waiting.pop(seq, None)
             self.changed.notify_all()
@@ -362,12 +393,3 @@ class Meaning:
             self.save()
         except CarmaError:
             return
-
-
-def _row(entry: Entry) -> Row:
-    content = entry.content
-    assert content is not None
-    return Row(
-        entry.seq, entry.id, content.parent, entry.position, content.user, content.agent, content.session,
-        entry.created_ms / 1000, content.expires, entry.segment, entry.offset, entry.length,
-    )  # fmt: skip

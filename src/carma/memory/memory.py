@@ -19,9 +19,11 @@ from typing import Any, Self
 from carma.config import Settings
 from carma.embed import Embedder
 from carma.memory import doctor, stats
+from carma.memory.dream_verbs import DreamVerbs
 from carma.memory.move_verbs import MoveVerbs
-from carma.memory.parts import open_memory_parts
+from carma.memory.parts import Parts, open_memory_parts
 from carma.memory.read_verbs import ReadVerbs
+from carma.memory.sleep import Sleep
 from carma.memory.write_verbs import WriteVerbs
 from carma.ports.clock import Clock, Entropy
 from carma.ports.disk import Disk
@@ -29,7 +31,7 @@ from carma.ports.disk import Disk
 __all__ = ["Memory"]
 
 
-class Memory(WriteVerbs, ReadVerbs, MoveVerbs):
+class Memory(WriteVerbs, ReadVerbs, MoveVerbs, DreamVerbs):
     """A memory, open. Made by `Memory.open`; safe to share between threads; close it, or use `with`."""
 
     @classmethod
@@ -56,7 +58,7 @@ class Memory(WriteVerbs, ReadVerbs, MoveVerbs):
         Raises MemoryNotFound (`create=False`), NotAMemory, FormatTooNew, EmbedderMismatch, MemoryBusy,
         NetworkFileSystem, StorageError.
         """
-        return cls(
+        memory = cls(
             open_memory_parts(
                 str(path),
                 embedder,
@@ -68,6 +70,12 @@ class Memory(WriteVerbs, ReadVerbs, MoveVerbs):
                 read_only=read_only,
             )
         )
+        memory._sleep.start()
+        return memory
+
+    def __init__(self, parts: Parts) -> None:
+        super().__init__(parts)
+        self._sleep = Sleep(parts, self.dreamer)
 
     @property
     def path(self) -> str:
@@ -105,9 +113,14 @@ class Memory(WriteVerbs, ReadVerbs, MoveVerbs):
         """Finish what is pending, save the indexes, close every file; idempotent. What was acknowledged is
         safe without.
         """
-        self._upkeep.close()
-        self._keeper.close()
-        self._finder.close()
+        if self._store.is_open:
+            self._sleep.close()
+            self.dreamer.stop()
+            self._upkeep.close()
+            self._keeper.close()
+            self._finder.close()
+            if not self._store.read_only:
+                self._upkeep.lie_down()
         self._store.close()
 
     def __enter__(self) -> Self:

@@ -11,6 +11,8 @@ from carma.config import Settings
 from carma.embed import Embedder, Fingerprint, MiniLM
 from carma.embed.by_name import embedder_by_name
 from carma.errors import CarmaError, EmbedderMismatch
+from carma.healing.condense import Condenser
+from carma.healing.exact import Exact
 from carma.memory.browse import Browser
 from carma.memory.find import Finder
 from carma.memory.keeping import Keeper
@@ -32,6 +34,7 @@ class Parts:
     """What a `Memory` is made of."""
 
     store: Store
+    exact: Exact
     reader: Reader
     writer: Writer
     browser: Browser
@@ -64,17 +67,20 @@ def open_memory_parts(
     try:
         chosen = _embedder(store, wanted)
         fingerprint = chosen.fingerprint if chosen is not None else _recorded(store)
-        reader = Reader(store)
+        exact = Exact(store)
+        reader = Reader(store, exact)
         writer = Writer(settings, clock, entropy, reader)
         if fingerprint is not None:
             writer.dimension, writer.tag = fingerprint.dimension, tag_of(fingerprint)
         meaning = Meaning(store, fingerprint)
+        meaning.stand_in = reader.stand_in
         store.listen(meaning)
         store.refresh()
         keeper = Keeper(store, meaning, chosen, threaded=real)
         finder = Finder(store, reader, keeper)
-        upkeep = Upkeep(store, keeper, threaded=real)
-        return Parts(store, reader, writer, Browser(store, reader), finder, keeper, upkeep)
+        condense = Condenser(store, exact.copies)
+        upkeep = Upkeep(store, keeper, condense, threaded=real)
+        return Parts(store, exact, reader, writer, Browser(store, reader), finder, keeper, upkeep)
     except BaseException:
         store.close()
         raise

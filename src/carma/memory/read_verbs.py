@@ -11,8 +11,10 @@ from carma.memory.base import Base
 from carma.memory.batch import SearchBatch
 from carma.memory.browse import Scope
 from carma.memory.ids import id_bytes
+from carma.memory.overview import overview
 from carma.memory.writing import UNSET, Unset
 from carma.models import Fragment, Node, Page, SearchResult
+from carma.reports import Topology
 
 __all__ = ["ReadVerbs"]
 
@@ -81,6 +83,14 @@ class ReadVerbs(Base):
             return self.get(above) if above is not None else None
         except FragmentNotFound:
             return None
+
+    def topology(self, *, threads: bool = True, limit: int = 50_000) -> Topology:
+        """Every fragment with its state, the tree, and the threads between fragments close in meaning.
+
+        limit: of fragments; `carma.healing.topology` draws it.
+        """
+        self._ready()
+        return overview(self._parts, threads, limit)
 
     def count(
         self,

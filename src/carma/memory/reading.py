@@ -1,19 +1,24 @@
 """From entries to fragments: the one place where a record becomes what a caller sees.
 
-A record that no copy can prove becomes a blank: the placeholder says what is missing and why, and carries
-what the registry still knows of it.
+A record that its place does not hold any more is first asked of the exact rungs that a read can afford. What
+they do not give may have been reconstructed by a dream; else it is a blank: the placeholder says what is
+missing and why, and carries what the registry still knows of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from carma.errors import FragmentNotFound
-from carma.models import Blank, Fragment
-from carma.store.entry import Entry
+from carma.healing.exact import Exact
+from carma.models import Blank, Fragment, Repair, State
+from carma.store.entry import Entry, entry_of
+from carma.store.losses import unpack_rebuilt
+from carma.store.manifest import DIGEST_BYTES
 from carma.store.payload import Content
-from carma.store.record import RecordDamaged, RecordKind
+from carma.store.record import RecordDamaged, RecordKind, text_digest
 from carma.store.store import Store
 
 __all__ = ["VISIBLE", "Reader", "fragment_of"]
@@ -22,6 +27,8 @@ VISIBLE = "live AND (expires IS NULL OR expires > :now)"
 """The condition every listing begins with; `:now` in seconds."""
 
 _PLACE = "seq, segment, offset, length"
+_MOST_CHILDREN = 1_000
+_UNKNOWN = "00" * (16 - DIGEST_BYTES)
 
 
 def fragment_of(entry: Entry) -> Fragment:
@@ -55,8 +62,9 @@ def fragment_of(entry: Entry) -> Fragment:
 class Reader:
     """Reads fragments of a store, proven, or as blanks."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, exact: Exact) -> None:
         self._store = store
+        self._exact = exact
 
     def head(self, id: bytes) -> Entry:
         """The newest entry of a fragment that is there. Raises FragmentNotFound."""
@@ -74,15 +82,111 @@ class Reader:
         return fragment
 
     def at(self, seq: int, segment: int, offset: int, length: int) -> Fragment:
-        """The fragment that the write `seq` made, from where it lies; a blank if it cannot be proven."""
+        """The fragment that the write `seq` made, from its place or as it can be had; else a blank."""
         try:
             return fragment_of(self._store.read_entry(seq, segment, offset, length))
         except RecordDamaged as damage:
-            return self._blank(seq, damage)
+            return self._otherwise(seq, damage)
+
+    def text_at(self, seq: int, segment: int, offset: int, length: int) -> str | None:
+        """Only the text of the write `seq`, proven; None if the true text cannot be had."""
+        try:
+            return self._store.read_text(seq, segment, offset, length)
+        except RecordDamaged as damage:
+            fragment = self._otherwise(seq, damage)
+            return fragment.text if fragment.state == "repaired" else None
+
+    def stand_in(self, seq: int) -> str | None:
+        """The text that a reader gets for a write whose own record cannot be read; None for a blank."""
+        row = self._store.registry.one("SELECT segment, offset, length FROM fragments WHERE seq=?", (seq,))
+        return self.at(seq, *row).text or None if row is not None else None
 
     def entry_with_content(self, head: Entry) -> Entry:
-        """The entry with its content read. Raises RecordDamaged."""
-        return head if head.content is not None else self._store.read_entry(*_place(head))
+        """The entry with its content read or repaired. Raises RecordDamaged."""
+        if head.content is not None:
+            return head
+        try:
+            return self._store.read_entry(*_place(head))
+        except RecordDamaged:
+            decoded = self._decoded(head.seq)
+            if decoded is None:
+                raise
+            return decoded
+
+    def _otherwise(self, seq: int, damage: RecordDamaged) -> Fragment:
+        """What a reader gets for a record that its place does not hold any more."""
+        entry = self._decoded(seq)
+        if entry is not None:
+            return replace(fragment_of(entry), state="repaired", repair=Repair(rung="parity"))
+        blank = self._blank(seq, damage)
+        return self._copied(blank) or self._reconstructed(blank) or blank
+
+    def _copied(self, blank: Fragment) -> Fragment | None:
+        """The fragment with the text of its short copy; the rest is what the registry knows."""
+        text = self._exact.text(blank.seq)
+        if text is None:
+            return None
+        return replace(
+            blank,
+            text=text,
+            state="repaired",
+            digest=text_digest(text).hex(),
+            blank=None,
+            metadata=self._metadata(blank.seq),
+            repair=Repair(rung="short copy"),
+        )
+
+    def _decoded(self, seq: int) -> Entry | None:
+        """The entry of a write, decoded from its stripe."""
+        row = self._store.registry.one("SELECT segment, offset FROM fragments WHERE seq=?", (seq,))
+        found = self._exact.record(seq, *row) if row is not None else None
+        return entry_of(found[0]) if found is not None else None
+
+    def _reconstructed(self, blank: Fragment) -> Fragment | None:
+        """What a dream has put in the place of a blank."""
+        row = self._store.registry.one(
+            "SELECT segment, offset, length FROM reconstructions WHERE lost_seq=?", (blank.seq,)
+        )
+        if row is None:
+            return None
+        try:
+            found = self._store.read(*row)
+        except RecordDamaged as damage:
+            rebuilt = self._exact.any_record(damage.segment, damage.offset)
+            if rebuilt is None:
+                return None  # It can be made again.
+            found = rebuilt
+        said = unpack_rebuilt(found.payload)
+        state: State = "repaired" if said.exact else "reconstructed"
+        return replace(
+            blank,
+            text=said.text,
+            state=state,
+            digest=found.header.text_digest.hex(),
+            blank=None,
+            metadata=self._metadata(blank.seq),
+            repair=Repair(
+                rung=said.rung,
+                when=said.time_ms / 1000,
+                confidence=said.confidence,
+                method=said.method,
+                sources=tuple(source.hex() for source in said.sources),
+                cycle=said.cycle,
+                similarity=said.similarity,
+            ),
+        )
+
+    def _metadata(self, seq: int) -> dict[str, Any]:
+        """What the registry still knows of a version's metadata: keys of one level, lists where several."""
+        found: dict[str, Any] = {}
+        rows = self._store.registry.rows("SELECT key, value FROM metadata WHERE seq=? ORDER BY key", (seq,))
+        for key, value in rows:
+            if key in found:
+                before = found[key] if isinstance(found[key], list) else [found[key]]
+                found[key] = [*before, value]
+            else:
+                found[key] = value
+        return found
 
     def remains(self, head: Entry) -> Content:
         """What the registry still knows of a fragment that cannot be read: all but text and metadata."""
@@ -142,7 +246,22 @@ class Reader:
             expires=expires,
             digest=digest.hex(),
             seq=seq,
-            blank=Blank(reason=damage.reason, digest=digest.hex(), first_seen=self._store.clock.now()),
+            blank=self._loss(seq, id, damage, digest),
+        )
+
+    def _loss(self, seq: int, id: bytes, damage: RecordDamaged, digest: bytes) -> Blank:
+        rows = self._store.registry.rows
+        known = rows("SELECT reason, first_seen_ms FROM blanks WHERE seq=?", (seq,))
+        below = rows(
+            "SELECT id FROM fragments WHERE live AND parent=? ORDER BY position, id LIMIT ?",
+            (id, _MOST_CHILDREN),
+        )
+        return Blank(
+            reason=known[0][0] if known else damage.reason,
+            # A manifest knows the beginning of a digest only.
+            digest=digest.hex().removesuffix(_UNKNOWN),
+            first_seen=known[0][1] / 1000 if known else self._store.clock.now(),
+            children=tuple(row[0].hex() for row in below),
         )
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from carma.healing.blanks import count_blanks
+from carma.healing.breaker import tripped
+from carma.healing.ledger import unnamed_writes
 from carma.store.segments import COPIES
 
 if TYPE_CHECKING:
@@ -13,30 +16,40 @@ __all__ = ["stats"]
 
 
 def stats(parts: Parts) -> dict[str, Any]:
-    """What is stored, where, and how fresh the indexes are. All sizes in bytes."""
+    """What is stored, where, how whole it is, and how fresh the indexes are. All sizes in bytes.
+
+    blanks, reconstructed: as the damage ledger knows it; a scan looks. gaps: numbers of writes that nothing
+    names. segments: files of records, parity not counted.
+    """
     store = parts.store
     store.settle()
     registry = store.registry
     live, versions, tombstones = registry.rows(
         "SELECT coalesce(sum(live), 0), count(*), coalesce(sum(kind='tombstone'), 0) FROM fragments"
     )[0]
-    other = registry.rows("SELECT count(*) FROM other")[0][0]
-    dropped = registry.rows("SELECT coalesce(sum(last - first + 1), 0) FROM dropped")[0][0]
     kinds = dict(registry.rows("SELECT kind, count(*) FROM fragments WHERE live GROUP BY kind ORDER BY kind"))
-    gaps = max(store.last_seq - versions - other - dropped, 0)
+    blanks, reconstructed = count_blanks(store)
+    places = (*COPIES, "parity", "index", "quarantine")
     return {
         "path": store.folder,
         "id": store.identity.id,
         "created": store.identity.created,
         "read_only": store.read_only,
         "fragments": live,
+        "blanks": blanks,
+        "reconstructed": reconstructed,
         "kinds": kinds,
         "versions": versions - tombstones,
         "deleted": tombstones,
         "writes": store.last_seq,
-        "gaps": gaps,
+        "gaps": unnamed_writes(store),
+        "breaker": tripped(store),
         "segments": len(store.segments.numbers()),
-        "bytes": {place: _folder_bytes(parts, place) for place in (*COPIES, "index", "quarantine")},
+        "spreads": len(store.spreads.manifests()),
+        "bytes": {
+            **{place: _folder_bytes(parts, place) for place in places},
+            "reserve": store.disk.size(f"{store.folder}/reserve") or 0,
+        },
         "embedder": dict(store.identity.embedder) if store.identity.embedder else None,
         "vectors": parts.keeper.freshness(),
         "recovered": [

@@ -164,6 +164,17 @@ class Columns:
         of = self._rows.of
         return Location(int(of["segment"][row]), int(of["offset"][row]), int(of["length"][row]))
 
+    def move(self, seqs: Ints, segments: Ints, offsets: Ints, lengths: Ints) -> None:
+        """Records lie elsewhere now; what is not alive is passed over.
+
+        A reader beside this may see parts of both places: its proof fails, and it asks the registry.
+        """
+        with self._lock:
+            rows = self.row_of(seqs)
+            there = rows >= 0
+            for name, values in (("segment", segments), ("offset", offsets), ("length", lengths)):
+                self._rows.of[name][rows[there]] = values[there]
+
     # The tree
 
     def _linked(self, rows: Ints, link: str) -> Ints:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import apsw
 
-from carma.store.entry import Entry
+from carma.store.entry import MOVE, Entry
 from carma.store.log import Cursor
+from carma.store.losses import forget_loss, forget_quotes, forget_words, insert_ledger, insert_reconstruction
 from carma.store.payload import unpack_map
 from carma.store.record import RecordKind
 
 __all__ = [
-    "MOVE",
     "apply_entries",
     "apply_read_cursor",
     "flatten",
@@ -23,18 +22,19 @@ __all__ = [
     "insert_dead",
     "insert_live",
     "insert_other",
+    "insert_replaced",
+    "readmit",
     "write_cursor",
 ]
-
-MOVE = struct.Struct("<QIIQ")
-"""One move in a REWRITE record: seq, segment, length, offset."""
 
 _INSERT = (
     "INSERT INTO fragments VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) "
     "ON CONFLICT(seq) DO UPDATE SET segment=excluded.segment, offset=excluded.offset, length=excluded.length"
 )
 _WORDS = "INSERT INTO words(rowid, text) VALUES(?, ?)"
+_TOKENS = "INSERT INTO tokens(rowid, text) VALUES(?, ?)"
 _METADATA = "INSERT OR IGNORE INTO metadata VALUES(?, ?, ?)"
+_DROPPED = "INSERT INTO dropped VALUES(?, ?) ON CONFLICT(first) DO UPDATE SET last = max(last, excluded.last)"
 
 
 def apply_read_cursor(db: apsw.Connection) -> Cursor:
@@ -77,7 +77,9 @@ def insert_live(db: apsw.Connection, entries: Sequence[Entry]) -> None:
     if not entries:
         return
     db.executemany(_INSERT, (_row(entry, 1) for entry in entries))
-    db.executemany(_WORDS, ((e.seq, e.content.text) for e in entries if e.content is not None))
+    texts = [(e.seq, e.content.text) for e in entries if e.content is not None]
+    db.executemany(_WORDS, texts)
+    db.executemany(_TOKENS, texts)
     rows = [row for entry in entries for row in _metadata_rows(entry)]
     if rows:
         db.executemany(_METADATA, rows)
@@ -112,6 +114,15 @@ def insert_blank(db: apsw.Connection, entry: Entry, live: int) -> None:
     )  # fmt: skip
 
 
+def readmit(db: apsw.Connection, entry: Entry) -> None:
+    """Take in the true bytes of a live version that was a blank: tree, words and metadata are known again."""
+    forget_words(db, entry.seq)
+    forget_loss(db, entry.seq)
+    db.execute("DELETE FROM metadata WHERE seq=?", (entry.seq,))
+    db.execute("DELETE FROM fragments WHERE seq=?", (entry.seq,))
+    insert_live(db, [entry])
+
+
 def insert_other(db: apsw.Connection, entry: Entry, moved: bool = True) -> None:
     """Note a record that is neither a fragment nor a tombstone.
 
@@ -125,23 +136,37 @@ def insert_other(db: apsw.Connection, entry: Entry, moved: bool = True) -> None:
         )
     if entry.kind == RecordKind.REWRITE:
         _apply_rewrite(db, entry, moved)
+    elif entry.kind == RecordKind.RECONSTRUCTION:
+        insert_reconstruction(db, entry)
+    elif entry.kind == RecordKind.LEDGER:
+        insert_ledger(db, entry.payload)
+
+
+def insert_replaced(
+    db: apsw.Connection, inputs: Iterable[int], spread: int, time_ms: int, dropped: Iterable[Sequence[int]]
+) -> None:
+    """Note which files a spread took the place of, and which writes were left out on purpose."""
+    db.executemany(
+        "INSERT OR REPLACE INTO rewritten VALUES(?,?,?)", [(number, time_ms, spread) for number in inputs]
+    )
+    db.executemany(_DROPPED, dropped)
 
 
 def _apply_rewrite(db: apsw.Connection, entry: Entry, moved: bool) -> None:
     """Point moved records at their new place and forget those that were left behind on purpose."""
     note = unpack_map(entry.payload)
+    insert_replaced(db, note["inputs"], max(note["spreads"], default=0), entry.time_ms, note["dropped"])
+    if not moved:
+        return
     moves = [
         (segment, offset, length, seq) for seq, segment, length, offset in MOVE.iter_unpack(note["moves"])
     ]
-    for number in note["inputs"]:
-        db.execute("INSERT OR REPLACE INTO rewritten VALUES(?,?,?)", (number, entry.time_ms, note["output"]))
-        if not moved:
-            continue
-        place = f"UPDATE fragments SET segment=?, offset=?, length=? WHERE seq=? AND segment={int(number)}"
-        db.executemany(place, moves)
-        db.executemany(place.replace("fragments", "other", 1), moves)
-        db.execute("DELETE FROM fragments WHERE segment=?", (number,))
-    db.executemany("INSERT OR REPLACE INTO dropped VALUES(?, ?)", note["dropped"])
+    for table in ("fragments", "other", "reconstructions"):
+        db.executemany(f"UPDATE {table} SET segment=?, offset=?, length=? WHERE seq=?", moves)
+    db.execute(
+        "DELETE FROM fragments WHERE segment IN (SELECT value FROM json_each(?))",
+        (json.dumps(note["inputs"]),),
+    )
 
 
 def _apply_one(db: apsw.Connection, entry: Entry) -> None:
@@ -162,10 +187,13 @@ def _apply_one(db: apsw.Connection, entry: Entry) -> None:
         return
     for _, seq, live in known:
         if live:
+            assert isinstance(seq, int)
             db.execute("UPDATE fragments SET live=0 WHERE seq=?", (seq,))
-            db.execute("DELETE FROM words WHERE rowid=?", (seq,))
+            forget_words(db, seq)
+            forget_loss(db, seq)
     if entry.kind == RecordKind.TOMBSTONE:
         insert_dead(db, [entry])
+        forget_quotes(db, entry.id)
     elif blank:
         insert_blank(db, entry, 1)
     else:

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from carma.store.entry import Draft, Entry
 
-__all__ = ["Committer", "Prepare", "View"]
+__all__ = ["Committer", "Overlay", "Prepare", "Request", "View"]
 
 
 class View(Protocol):
@@ -112,3 +112,14 @@ class Committer:
             for request in batch:
                 request.done = True
                 request.wake()
+
+
+class Overlay:
+    """State as the next draft of a batch will find it: the drafts before it, then the store."""
+
+    def __init__(self, drafts: dict[bytes, Draft], head: Callable[[bytes], Entry | None]) -> None:
+        self._drafts = drafts
+        self._head = head
+
+    def head(self, id: bytes) -> Entry | Draft | None:
+        return self._drafts.get(id) or self._head(id)

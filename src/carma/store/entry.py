@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import struct
 from typing import NamedTuple
 
 from carma.store.payload import Content, decode_content
 from carma.store.record import HEADER_BYTES, RecordKind
 from carma.store.scan import Damaged, Intact
 
-__all__ = ["Draft", "Entry", "entry_of", "followed"]
+__all__ = ["MOVE", "Draft", "Entry", "entry_of", "followed"]
+
+MOVE = struct.Struct("<QIIQ")
+"""One move of an announcement, once it is expanded: seq, segment, length, offset."""
 
 
 class Draft(NamedTuple):
@@ -69,7 +73,7 @@ def entry_of(item: Intact) -> Entry:
     return Entry(
         header.seq, header.kind, header.id, header.version, header.time_ms, header.segment, header.offset,
         HEADER_BYTES + header.length, header.text_digest, content, False,
-        payload if header.kind in (RecordKind.REWRITE, RecordKind.MEMORY, RecordKind.LEDGER) else b"",
+        b"" if header.kind in (RecordKind.FRAGMENT, RecordKind.TOMBSTONE, RecordKind.FOOTER) else payload,
     )  # fmt: skip
 
 

@@ -17,9 +17,9 @@ from typing import Protocol
 from carma.store.catchup import catch_up
 from carma.store.entry import Entry, followed
 from carma.store.log import Cursor, FellBehind, follow_log
+from carma.store.parity import Spreads
 from carma.store.record import RecordKind
 from carma.store.registry import Registry, RegistryDamaged
-from carma.store.segments import Segments
 
 __all__ = ["Follower", "Listener"]
 
@@ -47,7 +47,7 @@ class Follower:
     def __init__(
         self,
         registry: Registry,
-        segments: Segments,
+        spreads: Spreads,
         cursor: Cursor,
         last_seq: int,
         reopen: Callable[[Registry], Registry],
@@ -57,7 +57,8 @@ class Follower:
         self.cursor = cursor
         self.last_seq = last_seq
         self.listener: Listener | None = None
-        self._segments = segments
+        self._spreads = spreads
+        self._segments = spreads.segments
         self._reopen = reopen
         self._state = threading.RLock()
         self._applying = threading.RLock()
@@ -86,7 +87,7 @@ class Follower:
                 blank = self._follow()
             if blank:
                 # Nothing but the registry knows the place of a fragment whose content cannot be read.
-                self._start_over()
+                self.start_over()
         except FellBehind:
             # Outside the block: who applies takes the locks in this order, `_applying` before `_state`.
             self._resynchronise()
@@ -110,12 +111,13 @@ class Follower:
             end = here
             entry = followed(item)
             if entry is not None:
-                entries.append(entry)
+                entries.append(self._spreads.expanded(entry))
         if end != self.cursor:
             self._note(entries, end)
         return any(map(_blank, entries))
 
-    def _start_over(self) -> None:
+    def start_over(self) -> None:
+        """Let the listener read everything anew from the registry."""
         with self._applying:
             self.settle()
             with self._state:
@@ -129,7 +131,9 @@ class Follower:
                 self._pending.clear()
                 self._pending_count = 0
                 self._recent.clear()
-            self._mended(lambda: catch_up(self.registry, self._segments))
+            # An open file outlives its name, and what is appended from now on lands in another of that name.
+            self._segments.close()
+            self._mended(lambda: catch_up(self.registry, self._spreads))
             with self._state:
                 self.cursor = self.registry.cursor()
                 self.last_seq = max(self.last_seq, known_last_seq(self.registry))
@@ -150,7 +154,7 @@ class Follower:
 
     def publish(self, entries: Sequence[Entry], end: Cursor) -> None:
         """Take note of entries that stand in the log between our cursor and `end`."""
-        self._note(entries, end)
+        self._note([self._spreads.expanded(entry) for entry in entries], end)
         self._settle_if_many()
 
     def _note(self, entries: Sequence[Entry], end: Cursor) -> None:
@@ -244,7 +248,7 @@ class Follower:
             entries = [entry for _, run, _ in batches for entry in run]
             start, end = batches[0][0], batches[-1][2]
             if not self.registry.apply(start, entries, end):
-                catch_up(self.registry, self._segments)
+                catch_up(self.registry, self._spreads)
             with self._state:
                 for _ in batches:
                     self._pending.popleft()

@@ -38,9 +38,13 @@ class Identity:
     embedder: Mapping[str, Any] | None = None
     policies: Mapping[str, Any] = field(default_factory=dict)
 
+    def members(self) -> dict[str, Any]:
+        """What stands in memory.json, without its digest."""
+        return asdict(self)
+
     def payload(self) -> bytes:
         """Payload of a MEMORY record."""
-        return pack_map(asdict(self))
+        return pack_map(self.members())
 
     @classmethod
     def from_payload(cls, payload: bytes) -> Identity:

@@ -8,21 +8,23 @@ memory.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from carma.config import Settings
 from carma.errors import CarmaError, MemoryNotFound, NotAMemory, StorageError
 from carma.ports.clock import Clock, Entropy
 from carma.ports.disk import Disk
-from carma.store.catchup import catch_up, fill
+from carma.store.catchup import catch_up, fill, names_in
+from carma.store.entry import Entry
 from carma.store.follow import known_last_seq
 from carma.store.identity import Identity, read_identity, refuse_newer, write_identity
 from carma.store.log import Cursor
+from carma.store.parity import Spreads
 from carma.store.record import RecordDamaged, RecordKind
 from carma.store.recovery import Recovered, begin_segment, recover_segment
 from carma.store.registry import Registry, RegistryDamaged, next_name, registry_names
-from carma.store.scan import Intact, merge_copies
+from carma.store.scan import Intact, merge_copies, record_at
 from carma.store.segments import COPIES, Segments, is_log
 from carma.store.turn import Turn
 
@@ -47,6 +49,7 @@ class Opened:
 
     identity: Identity
     segments: Segments
+    spreads: Spreads
     registry: Registry
     turn: Turn | None
     cursor: Cursor
@@ -72,18 +75,19 @@ def open_parts(
     Raises MemoryNotFound, NotAMemory, FormatTooNew, MemoryBusy, StorageError.
     """
     segments = Segments(disk, folder)
-    identity = _identify(disk, folder, segments, clock, entropy, create and not read_only)
+    spreads = Spreads(segments)
+    identity = _identify(disk, folder, spreads, clock, entropy, create and not read_only)
     if read_only or not disk.writable(folder):
-        return _open_read_only(disk, folder, segments, identity)
+        return _open_read_only(disk, folder, spreads, identity)
     _make_folders(disk, folder)
     turn = Turn(disk, folder, clock, settings.turn_wait_ms)
     try:
         with turn.held():
             identity = _agreed(disk, folder, identity)
-            registry = _usable(disk, folder)
+            registry, named = _usable(disk, folder, identity)
             seen = registry.cursor() if registry is not None else Cursor(0, 0)
             recovered = _recover_log(segments, seen)
-            registry = _brought_up(disk, folder, segments, registry)
+            registry = _brought_up(disk, folder, spreads, registry, identity, named)
             cursor, last = registry.cursor(), known_last_seq(registry)
     except BaseException:
         turn.close()
@@ -92,19 +96,19 @@ def open_parts(
     def reopen(damaged: Registry) -> Registry:
         with turn.held():
             damaged.close()
-            other = _usable(disk, folder, but=damaged.path)
-            return _brought_up(disk, folder, segments, other)
+            other, named = _usable(disk, folder, identity, but=damaged.path)
+            return _brought_up(disk, folder, spreads, other, identity, named)
 
     told = tuple(r for r in recovered if r.mended or r.torn_bytes or r.damaged or r.closed)
     closed = tuple(r.number for r in recovered if r.closed)
-    return Opened(identity, segments, registry, turn, cursor, last, reopen, told, closed)
+    return Opened(identity, segments, spreads, registry, turn, cursor, last, reopen, told, closed)
 
 
 def _make_folders(disk: Disk, folder: str) -> None:
     """Make the folders and their names durable; also those that an earlier process made, for it may have
     died.
     """
-    for name in (*COPIES, "index"):
+    for name in (*COPIES, "parity", "index"):
         disk.mkdir(f"{folder}/{name}")
     disk.sync_dir(folder)
     if disk.size(f"{folder}/memory.json") is None:
@@ -123,7 +127,7 @@ def _recover_log(segments: Segments, seen: Cursor) -> tuple[Recovered, ...]:
 
 
 def _identify(
-    disk: Disk, folder: str, segments: Segments, clock: Clock, entropy: Entropy, create: bool
+    disk: Disk, folder: str, spreads: Spreads, clock: Clock, entropy: Entropy, create: bool
 ) -> Identity:
     """Who the memory in `folder` is: from memory.json, else from the segments, else new (then only the folder
     is made).
@@ -132,10 +136,12 @@ def _identify(
     try:
         identity = read_identity(disk, folder) if disk.is_dir(folder) else None
         if identity is not None:
-            return identity
+            told = _identity_in_log(spreads.segments)
+            # A file of another memory, put here by mistake, says nothing about this one.
+            return identity if told is None or told.id == identity.id else told
     except StorageError as error:
         unreadable = error
-    found = _identity_in_segments(segments)
+    found = _identity_in_segments(spreads)
     if found is not None:
         return found
     if unreadable is not None:
@@ -158,15 +164,34 @@ def _agreed(disk: Disk, folder: str, identity: Identity) -> Identity:
         there = read_identity(disk, folder)
     except StorageError:
         return identity
-    if there is None:
+    if there is None or there.id != identity.id:
         write_identity(disk, folder, identity)
-    return there or identity
+        return identity
+    return there
 
 
-def _identity_in_segments(segments: Segments) -> Identity | None:
-    """The newest identity that a MEMORY record holds. Raises FormatTooNew."""
+def _identity_in_log(segments: Segments) -> Identity | None:
+    """Who the newest log segment says the memory is; None if its first record cannot be read."""
+    log = [number for number in segments.numbers() if is_log(number)]
+    for data in (segments.read_all(copy, log[-1]) for copy in COPIES) if log else ():
+        try:
+            item = record_at(data or b"", 0, log[-1], 0)
+        except RecordDamaged:
+            continue
+        if item.header.kind == RecordKind.MEMORY:
+            return Identity.from_payload(item.payload)
+    return None
+
+
+def _identity_in_segments(spreads: Spreads) -> Identity | None:
+    """The newest identity that a manifest or a MEMORY record holds. Raises FormatTooNew."""
     newest: Identity | None = None
-    for number in segments.numbers():
+    segments = spreads.segments
+    for manifest in spreads.manifests():
+        identity = Identity.from_dict(manifest.head.identity)
+        if newest is None or identity.revision >= newest.revision:
+            newest = identity
+    for number in filter(is_log, segments.numbers()):
         try:
             for item in merge_copies(*segments.both(number), number):
                 if isinstance(item, Intact) and item.header.kind == RecordKind.MEMORY:
@@ -178,11 +203,12 @@ def _identity_in_segments(segments: Segments) -> Identity | None:
     return newest
 
 
-def _open_read_only(disk: Disk, folder: str, segments: Segments, identity: Identity) -> Opened:
+def _open_read_only(disk: Disk, folder: str, spreads: Spreads, identity: Identity) -> Opened:
     """Touch nothing: the registry as it lies there if it has seen all of the log, else one in our own
     memory.
     """
     registry = None
+    segments = spreads.segments
     names = registry_names(disk, f"{folder}/index")
     path = disk.real_path(f"{folder}/index/{names[0]}") if names else None
     if path is not None and not disk.size(f"{path}-wal"):
@@ -193,18 +219,23 @@ def _open_read_only(disk: Disk, folder: str, segments: Segments, identity: Ident
                 registry = None
         except RegistryDamaged:
             registry = None
-    registry = registry or _built(None, segments)
+    registry = registry or _built(None, spreads, identity)
 
     def reopen(damaged: Registry) -> Registry:
         damaged.close()
-        return _built(None, segments)
+        return _built(None, spreads, identity)
 
     cursor, last = registry.cursor(), known_last_seq(registry)
-    return Opened(identity, segments, registry, None, cursor, last, reopen, ())
+    return Opened(identity, segments, spreads, registry, None, cursor, last, reopen, ())
 
 
-def _usable(disk: Disk, folder: str, but: str | None = None) -> Registry | None:
-    """The newest registry that opens and fits to the log; None if there is none."""
+def _usable(
+    disk: Disk, folder: str, identity: Identity, but: str | None = None
+) -> tuple[Registry | None, list[Entry]]:
+    """The newest registry that opens and fits to the log, None if there is none; and what those name that do
+    not fit any more: writes of this memory whose files are gone.
+    """
+    named: list[Entry] = []
     for name in registry_names(disk, f"{folder}/index"):
         path = disk.real_path(f"{folder}/index/{name}")
         if path is None or path == but:
@@ -215,20 +246,29 @@ def _usable(disk: Disk, folder: str, but: str | None = None) -> Registry | None:
             continue
         try:
             if registry.fits(Segments(disk, folder)):
-                return registry
+                return registry, []
+            if registry.state("memory") == identity.id:
+                named += names_in(registry)
         except (RegistryDamaged, RecordDamaged, CarmaError):
             pass
         registry.close()
-    return None
+    return None, named
 
 
-def _brought_up(disk: Disk, folder: str, segments: Segments, registry: Registry | None) -> Registry:
+def _brought_up(
+    disk: Disk,
+    folder: str,
+    spreads: Spreads,
+    registry: Registry | None,
+    identity: Identity,
+    named: Sequence[Entry],
+) -> Registry:
     """A registry that has seen the whole log: the given one, or a new one; in memory if the disk takes
     none.
     """
     if registry is not None:
         try:
-            catch_up(registry, segments)
+            catch_up(registry, spreads)
             # Read here what the opening is about to read, while another registry can still be built.
             known_last_seq(registry)
             return registry
@@ -237,20 +277,21 @@ def _brought_up(disk: Disk, folder: str, segments: Segments, registry: Registry 
     try:
         names = registry_names(disk, f"{folder}/index")
         disk.mkdir(f"{folder}/index")
-        fresh = _built(disk.real_path(f"{folder}/index/{next_name(names)}"), segments)
+        path = disk.real_path(f"{folder}/index/{next_name(names)}")
+        fresh = _built(path, spreads, identity, named)
     except (RegistryDamaged, StorageError):
-        return _built(None, segments)
+        return _built(None, spreads, identity, named)
     for name in names:
         for suffix in ("", "-wal", "-shm"):
             disk.unlink(f"{folder}/index/{name}{suffix}")
     return fresh
 
 
-def _built(path: str | None, segments: Segments) -> Registry:
-    """A new registry, filled from the segments."""
+def _built(path: str | None, spreads: Spreads, identity: Identity, named: Sequence[Entry] = ()) -> Registry:
+    """A new registry, filled from the segments. named: writes that are known from elsewhere."""
     registry = Registry.create(path)
     try:
-        fill(registry, segments)
+        fill(registry, spreads, identity.id, named)
     except BaseException:
         registry.close()
         raise

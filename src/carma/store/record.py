@@ -71,6 +71,14 @@ class RecordKind(IntEnum):
     """Findings, blanks, repairs and cycles (the damage ledger)."""
     VOID = 7
     """The place of records that were torn and never acknowledged, while something behind them was whole."""
+    RECONSTRUCTION = 8
+    """What was rebuilt of a lost write; it never takes the place of the true one."""
+    MANIFEST = 9
+    """In parity files: which records a spread holds."""
+    COPIES = 10
+    """In parity files: sketches and short copies of its fragments."""
+    PARITY = 11
+    """In parity files: shards of its stripes."""
 
 
 class Header(NamedTuple):

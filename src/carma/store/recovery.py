@@ -57,7 +57,9 @@ def recover_segment(segments: Segments, number: int, seen: int = 0) -> Recovered
     end = length
     while items and items[-1] in holes:
         end = _start(items.pop())
-    sealed = bool(items) and isinstance(items[-1], Intact) and items[-1].header.kind == RecordKind.FOOTER
+    sealed = _sealed(items)
+    if sealed:
+        end = _end(items[-1])
     rotten = bool(items) and isinstance(items[-1], Damaged)
     damaged = sum(isinstance(item, Damaged) and item not in holes for item in items)
     if unreadable:
@@ -80,6 +82,14 @@ def recover_segment(segments: Segments, number: int, seen: int = 0) -> Recovered
 
 def _start(item: Intact | Damaged) -> int:
     return item.offset if isinstance(item, Damaged) else item.header.offset
+
+
+def _end(item: Intact | Damaged) -> int:
+    return item.offset + item.length if isinstance(item, Damaged) else item.header.end
+
+
+def _sealed(items: list[Intact | Damaged]) -> bool:
+    return bool(items) and isinstance(items[-1], Intact) and items[-1].header.kind == RecordKind.FOOTER
 
 
 def _void(number: int, hole: Damaged) -> Intact:
@@ -108,7 +118,8 @@ def best_bytes(segments: Segments, number: int) -> tuple[bytes, int]:
     first, second, length = segments.both(number)
     other = second()
     items = list(merge_copies(first, lambda: other, length, number))
-    return _assemble(items, first, other, length), sum(isinstance(item, Damaged) for item in items)
+    end = _end(items[-1]) if _sealed(items) else length
+    return _assemble(items, first, other, end), sum(isinstance(item, Damaged) for item in items)
 
 
 def _assemble(items: list[Intact | Damaged], own: bytes, other: bytes, end: int) -> bytes:

@@ -26,8 +26,10 @@ from carma.store.record import (
     parse_header,
 )
 
-__all__ = ["SECTOR_BYTES", "Damaged", "Intact", "merge_copies", "record_at"]
+__all__ = ["SECTOR_BYTES", "WHOLE_FROM", "Damaged", "Intact", "merge_copies", "record_at"]
 
+WHOLE_FROM = 1 << 30
+"""Files with this number or a higher one (rewritten segments, parity) are never appended to."""
 SECTOR_BYTES = 512
 """The smallest unit that a disk writes whole."""
 
@@ -87,7 +89,10 @@ def merge_copies(
             waiting.append(item)
         else:
             yield item
-    yield from waiting
+    # Only the log can be torn: every other file was written whole before it got its name.
+    yield from (
+        w._replace(torn=False) if isinstance(w, Damaged) and segment >= WHOLE_FROM else w for w in waiting
+    )
 
 
 def _runs(
@@ -102,6 +107,8 @@ def _runs(
             found, damage = _best_at(copies, at, segment, base)
         if found is not None:
             yield found
+            if found.header.kind == RecordKind.FOOTER:
+                return  # Nothing was ever appended behind it.
             at += HEADER_BYTES + found.header.length
         else:
             assert damage is not None
@@ -141,7 +148,10 @@ def _damaged_run(
         end = min(whole, length)
         return Damaged(base + at, end - at, damage.reason, header, torn)
     end = min(_next_header(data, at + 1, segment, base, length) for data in copies)
-    torn = end - at < HEADER_BYTES or all(_unwritten(data, at, end, base) for data in copies)
+    # What was acknowledged stands in both copies: where one of them ends well, the other holds something
+    # stray.
+    stray = base + at > 0 and any(len(data) == at for data in copies)
+    torn = end - at < HEADER_BYTES or stray or all(_unwritten(data, at, end, base) for data in copies)
     return Damaged(base + at, end - at, damage.reason, None, torn)
 
 

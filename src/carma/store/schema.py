@@ -2,15 +2,18 @@
 
 `fragments` has one row for every version that the segments hold; `live` marks the newest one of a fragment
 that was not deleted. `words` is contentless: the texts stay in the segments, where they are proven on every
-read. Metadata is flattened (`a.b`, one row per list element), so that a filter is an index look-up. Rows of
-`metadata` that belong to a dead version are swept at rest; every query joins them with what is live.
+read. `tokens` keeps the words as they were written, in order, beside the stems of `words`: a lost text's
+words can be read back from it. `blanks`, `reconstructions`, `quotes` (which fragment a reconstruction was
+made of), `cycles` and `steps` mirror the damage ledger in the segments. Metadata is flattened (`a.b`, one row
+per list element), so that a filter is an index look-up. Rows of `metadata` that belong to a dead version are
+swept at rest; every query joins them with what is live.
 """
 
 from __future__ import annotations
 
 __all__ = ["SCHEMA", "SCHEMA_VERSION"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 SCHEMA = """
 CREATE TABLE state(
@@ -77,4 +80,47 @@ CREATE VIRTUAL TABLE words USING fts5(
     tokenize='porter unicode61 remove_diacritics 2'
 );
 CREATE VIRTUAL TABLE vocabulary USING fts5vocab(words, 'row');
+
+CREATE VIRTUAL TABLE tokens USING fts5(
+    text,
+    content='',
+    contentless_delete=1,
+    tokenize='unicode61 remove_diacritics 0'
+);
+CREATE VIRTUAL TABLE tokens_at USING fts5vocab(tokens, 'instance');
+
+CREATE TABLE blanks(
+    seq INTEGER PRIMARY KEY,
+    reason TEXT NOT NULL,
+    first_seen_ms INTEGER NOT NULL
+);
+
+CREATE TABLE reconstructions(
+    lost_seq INTEGER PRIMARY KEY,
+    seq INTEGER NOT NULL,
+    id BLOB NOT NULL,
+    segment INTEGER NOT NULL,
+    offset INTEGER NOT NULL,
+    length INTEGER NOT NULL,
+    exact INTEGER NOT NULL,
+    score REAL NOT NULL,
+    rung TEXT NOT NULL,
+    worded INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE quotes(
+    source BLOB NOT NULL,
+    lost_seq INTEGER NOT NULL,
+    PRIMARY KEY(source, lost_seq)
+) WITHOUT ROWID;
+
+CREATE TABLE cycles(
+    cycle INTEGER PRIMARY KEY,
+    report TEXT NOT NULL
+);
+CREATE TABLE steps(
+    cycle INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    report TEXT NOT NULL,
+    PRIMARY KEY(cycle, at)
+) WITHOUT ROWID;
 """

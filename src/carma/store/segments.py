@@ -1,9 +1,10 @@
 """The files that hold records: where they are, and reading one record back, proven.
 
 Two families of segments lie in the same folder. Log segments (`000042.seg`) are appended to, one after the
-other, and their order is the order of writing. Rewritten segments (`c000007.seg`) are made whole by a
-compaction and never appended to; a REWRITE record in the log announces them. Numbers of rewritten segments
-carry bit 30, so that one 32-bit number in a record header names either.
+other, and their order is the order of writing; each has a second copy, its mirror. Rewritten segments
+(`c000007.seg`) are made whole by a spread and never appended to; a REWRITE record in the log announces them,
+and parity files (`parity/000003-0.par`) stand for their second copy. Numbers of rewritten segments carry bit
+30 and those of parity files bit 31, so that one 32-bit number in a record header names any of them.
 """
 
 from __future__ import annotations
@@ -16,16 +17,19 @@ from typing import Literal
 from carma.errors import CarmaError, StorageError
 from carma.ports.disk import Disk, File
 from carma.store.record import HEADER_BYTES, RecordDamaged, payload_at
-from carma.store.scan import Intact, record_at
+from carma.store.scan import WHOLE_FROM, Intact, record_at
 
-__all__ = ["COPIES", "REWRITTEN", "Copy", "Segments", "is_log"]
+__all__ = ["COPIES", "PARITY", "REWRITTEN", "Copy", "Segments", "is_log"]
 
 Copy = Literal["segments", "mirror"]
 COPIES: tuple[Copy, Copy] = ("segments", "mirror")
-REWRITTEN = 1 << 30
+REWRITTEN = WHOLE_FROM
 """Set in the number of a rewritten segment."""
+PARITY = 1 << 31
+"""Set in the number of a parity file: PARITY + 16 * spread + column."""
 
 _NAME = re.compile(r"^(c?)(\d{6,10})\.seg$")
+_COLUMN = re.compile(r"^(\d{6,9})-(\d)\.par$")
 _OPEN_FILES = 128
 
 
@@ -45,7 +49,9 @@ class Segments:
         self._files: OrderedDict[tuple[Copy, int], File] = OrderedDict()
 
     def path(self, copy: Copy, number: int) -> str:
-        """Path of one copy of a segment."""
+        """Path of one copy of a segment, or of a parity file, which has one copy only."""
+        if number >= PARITY:
+            return f"{self.folder}/parity/{(number - PARITY) >> 4:06d}-{(number - PARITY) & 15}.par"
         name = f"{number:06d}" if is_log(number) else f"c{number - REWRITTEN:06d}"
         return f"{self.folder}/{copy}/{name}.seg"
 
@@ -58,6 +64,11 @@ class Segments:
                 if match:
                     found.add(int(match[2]) + (REWRITTEN if match[1] else 0))
         return sorted(found)
+
+    def columns(self) -> list[int]:
+        """Numbers of the parity files that exist, ascending."""
+        names = map(_COLUMN.match, self.disk.listdir(f"{self.folder}/parity"))
+        return sorted(PARITY + int(match[1]) * 16 + int(match[2]) for match in names if match)
 
     def exists(self, number: int) -> bool:
         """Whether any copy of the segment exists."""
@@ -110,6 +121,17 @@ class Segments:
 
     def read_copy(self, copy: Copy, segment: int, offset: int, length: int) -> Intact:
         """The proven record at a place of one copy. Raises RecordDamaged."""
+        kept = self._files.get((copy, segment))
+        try:
+            return self._read_once(copy, segment, offset, length)
+        except RecordDamaged:
+            if kept is None:
+                raise
+            # Another process may have put a whole file in the place of the one that we hold open.
+            self._files.pop((copy, segment), None)
+            return self._read_once(copy, segment, offset, length)
+
+    def _read_once(self, copy: Copy, segment: int, offset: int, length: int) -> Intact:
         try:
             data = self._file(copy, segment).pread(length, offset)
         except FileNotFoundError:

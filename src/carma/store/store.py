@@ -17,12 +17,13 @@ from carma.config import Settings
 from carma.errors import CarmaError, MemoryClosed, ReadOnlyMemory, StorageError
 from carma.ports.clock import Clock, Entropy
 from carma.ports.disk import Disk
-from carma.store.commit import Committer, Prepare, Request
+from carma.store.commit import Committer, Overlay, Prepare, Request
 from carma.store.entry import Draft, Entry, entry_of
 from carma.store.follow import Follower, Listener
 from carma.store.identity import Identity, write_identity
 from carma.store.log import Cursor, Tail
 from carma.store.opening import Opened, open_parts
+from carma.store.parity import Spreads
 from carma.store.payload import decode_text
 from carma.store.record import (
     APPEND,
@@ -71,12 +72,13 @@ class Store:
         self.recovered = opened.recovered
         self.identity: Identity = opened.identity
         self.segments: Segments = opened.segments
+        self.spreads: Spreads = opened.spreads
         self.turn: Turn | None = opened.turn
         real = disk.real_path(folder) is not None
         # A simulated disk replays one run from one seed, so it sees no threads of ours.
         self._pool = ThreadPoolExecutor(1, "carma-mirror") if real else None
         self._follower = Follower(
-            opened.registry, opened.segments, opened.cursor, opened.last_seq, opened.reopen, threaded=real
+            opened.registry, opened.spreads, opened.cursor, opened.last_seq, opened.reopen, threaded=real
         )
         self._poisoned: set[int] = set(opened.closed)
         self.doubtful = False
@@ -87,7 +89,8 @@ class Store:
             self._tail = self._open_tail(opened.cursor)
         self._pid = os.getpid()
         self._closed = False
-        self.last_write = clock.monotonic()
+        self.last_write = self.last_call = clock.monotonic()
+        """When something was last written, and when anything was last asked; monotonic seconds."""
 
     # State
 
@@ -114,6 +117,11 @@ class Store:
     def listen(self, listener: Listener) -> None:
         """Tell `listener` of every entry from now on, in the order of the log."""
         self._follower.listener = listener
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can be used in this process."""
+        return not self._closed and os.getpid() == self._pid
 
     def check_open(self) -> None:
         """Raise MemoryClosed if the store was closed or the process forked since it was opened."""
@@ -180,6 +188,10 @@ class Store:
             raise damage
         return entry_of(self.segments.read(*place))
 
+    def start_over(self) -> None:
+        """Let who listens read everything anew from the registry."""
+        self._follower.start_over()
+
     # Writing
 
     def commit(self, prepare: Prepare) -> Sequence[Entry]:
@@ -225,11 +237,15 @@ class Store:
         with self.turn.held():
             self._follower.refresh()
             overlay: dict[bytes, Draft] = {}
-            view = _BatchView(overlay, self._follower)
+            view = Overlay(overlay, self._follower.head)
             for request in batch:
                 try:
                     request.drafts = request.prepare(view)
-                    overlay.update((draft.id, draft) for draft in request.drafts)
+                    overlay.update(
+                        (draft.id, draft)
+                        for draft in request.drafts
+                        if draft.kind in (RecordKind.FRAGMENT, RecordKind.TOMBSTONE)
+                    )
                 except CarmaError as error:
                     request.error = error
             drafts = [draft for request in batch if request.error is None for draft in request.drafts]
@@ -254,7 +270,7 @@ class Store:
             except StorageError:
                 if tail.poisoned:
                     # The numbers stay used: what failed may come back, and must not share them.
-                    self._follower.last_seq = max(self._follower.last_seq, chunk[-1].seq)
+                    self._follower.last_seq = max(self._follower.last_seq, *(entry.seq for entry in chunk))
                     self._abandon(tail)
                 raise
             self._follower.publish(chunk, end)
@@ -270,17 +286,19 @@ class Store:
         first, now = offset, self.now_ms()
         while at < len(drafts) and (offset - first < self.settings.batch_bytes or not entries):
             draft = drafts[at]
-            seq += 1
+            # An announcement says nothing that the manifests do not say too, so its loss is no gap.
+            numbered = draft.kind != RecordKind.REWRITE
+            seq += numbered
             time_ms = draft.time_ms or now
             header = encode_header(
-                draft.kind, draft.version, seq, time_ms, draft.id, tail.number, offset, draft.payload,
-                draft.text_digest, 0 if entries else APPEND,
+                draft.kind, draft.version, seq * numbered, time_ms, draft.id, tail.number, offset,
+                draft.payload, draft.text_digest, 0 if entries else APPEND,
             )  # fmt: skip
             length = HEADER_BYTES + len(draft.payload)
             raw = draft.payload if draft.content is None else b""
             entries.append(
                 Entry(
-                    seq, draft.kind, draft.id, draft.version, time_ms, tail.number, offset, length,
+                    seq * numbered, draft.kind, draft.id, draft.version, time_ms, tail.number, offset, length,
                     draft.text_digest, draft.content, draft.fresh, raw,
                 )
             )  # fmt: skip
@@ -338,14 +356,11 @@ class Store:
         self._follower.advance(Cursor(tail.number + 1, 0))
         return self._tail
 
-    def seal(self) -> bool:
-        """Seal the tail, so that nothing is appended to it any more; False if it is empty."""
-        with self.alone():
-            tail = self._tail_for_writing()
-            if tail.end == 0:
-                return False
+    def seal_alone(self) -> None:
+        """Seal the tail, so that nothing is appended to it any more, inside `alone`."""
+        tail = self._tail_for_writing()
+        if tail.end:
             self._next_tail(tail)
-            return True
 
     def _open_tail(self, cursor: Cursor) -> Tail:
         number = max(cursor.segment, 1)
@@ -374,14 +389,3 @@ class Store:
         self.segments.close()
         if self.turn is not None:
             self.turn.close()
-
-
-class _BatchView:
-    """State as the next draft of a batch will find it: the drafts before it, then the store."""
-
-    def __init__(self, overlay: dict[bytes, Draft], follower: Follower) -> None:
-        self._overlay = overlay
-        self._follower = follower
-
-    def head(self, id: bytes) -> Entry | Draft | None:
-        return self._overlay.get(id) or self._follower.head(id)

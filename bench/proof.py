@@ -1,0 +1,341 @@
+"""The figures of docs/PROOF.md, by one command: `python -m bench.proof [--only ROW ...] [--data DIR] [--seeds
+N]`.
+
+    damage     this project's documentation, 5 % lost, each kind of damage, everything else left as it is
+    none       LoCoMo, 5 % of the turns lost with all that could give them back exactly but the index
+    sketch     the same without the index: 5 %, 10 % and 30 %
+    curve      the same at 5 %, by bytes of the sketch
+
+Rows that are not asked for keep the figures they have. What a row needs of other conversations' data is left
+out, and said to be, where there is none: LoCoMo may not be taken along (CC BY-NC 4.0), so no text of it is
+written down.
+
+The figures of several conversations are means over fragments, or over questions; not means of means.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from bench.machine import describe
+from carma.embed import MiniLM
+from carma.prove.experiment import Plan, Run, conduct
+from carma.prove.figures import figures
+from carma.prove.outcome import Outcome, calibration, counts, means, outcomes
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "PROOF.md"
+OUT = ROOT / "bench" / "out" / "proof.json"
+DATA = ROOT.parent / "shared" / "data" / "locomo"
+BEGIN, END = "<!-- figures: begin (written by python -m bench.proof) -->", "<!-- figures: end -->"
+
+KINDS = ("delete", "flip", "truncate", "file", "mixed")
+LOSSES = (0.05, 0.1, 0.3)
+CURVE_BYTES = (0, 48, 64, 96, 192, 448)
+QUERIES = 1000
+
+
+@dataclass
+class Pool:
+    """What several experiments gave, put together."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    reports: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, run: Run, embedder: MiniLM) -> None:
+        self.outcomes += outcomes(run.corpus.originals, run.final, embedder)
+        self.reports.append(figures(run, embedder))
+
+    def evidence(self, stage: str, of: str = "evidence_recall_at_10") -> float | None:
+        """Evidence recall over all questions of all experiments."""
+        rows = [(each["judge"]["questions"], each["judge"][of][stage]) for each in self.reports]
+        known = [(count, value) for count, value in rows if count and value is not None]
+        total = sum(count for count, _ in known)
+        return round(sum(count * value for count, value in known) / total, 4) if total else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The figures as JSON values."""
+        rebuilt = [each for each in self.outcomes if each.reconstructed]
+        reports = self.reports
+        before, healed = self.evidence("before"), self.evidence("healed")
+        return {
+            "experiments": len(reports),
+            "fragments": sum(each["fragments"] for each in reports),
+            "lost": sum(each["lost"] for each in reports),
+            **counts(self.outcomes),
+            "asked": sum(sum(each["asked"].values()) for each in reports),
+            "asked_while_dreaming": sum(each["asked"].get("dreaming", 0) for each in reports),
+            "failed_queries": sum(each["failed_queries"] for each in reports),
+            "wrong_answers": sum(each["wrong_answers"] for each in reports),
+            "downtime_ms": max(each["downtime_ms"] for each in reports),
+            "longest_wait_ms": max(max(each["longest_wait_ms"].values()) for each in reports),
+            "reconstructed_only": means(rebuilt),
+            "all_lost": means(self.outcomes),
+            "good": round(sum(each.good for each in rebuilt) / len(rebuilt), 4) if rebuilt else None,
+            "calibration": calibration(rebuilt),
+            "rungs": _summed(each["rungs"] for each in reports),
+            "evidence": {
+                "before": before,
+                "damaged": self.evidence("damaged"),
+                "healed": healed,
+                "healed_to_before": round(healed / before, 4) if before and healed else None,
+            },
+            "overlap": [each["answer_overlap_at_10"] for each in reports],
+            "score_never_falls": all(map(_never_falls, reports)),
+            "cycles": [each["curves"]["cycles"] for each in reports],
+            "latency_ms": [each["latency_ms"] for each in reports],
+            "dream_s": round(sum(each["dream"]["actual_s"] for each in reports), 2),
+            "took_s": round(sum(each["took_s"] for each in reports), 1),
+        }
+
+
+def _never_falls(report: dict[str, Any]) -> bool:
+    scores = [each["score"] for each in report["curves"]["cycles"] if each["score"] is not None]
+    return all(later >= earlier - 1e-6 for earlier, later in pairwise(scores))
+
+
+def _summed(counted: Iterable[dict[str, int]]) -> dict[str, int]:
+    out: dict[str, int] = {}
+    for one in counted:
+        for name, count in one.items():
+            out[name] = out.get(name, 0) + count
+    return dict(sorted(out.items()))
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the rows are to be measured on."""
+
+    conversations: tuple[Path, ...]
+    seeds: int
+    queries: int
+    embedder: MiniLM
+
+
+def _pooled(asked: Asked, paths: Sequence[Path], seeds: Sequence[int], **plan: Any) -> dict[str, Any]:
+    pool = Pool()
+    for path in paths:
+        for seed in seeds:
+            run = conduct(
+                Plan(paths=(path,), queries=asked.queries, seed=seed, **plan), embedder=asked.embedder
+            )
+            pool.add(run, asked.embedder)
+            lost = len(run.victims)
+            print(f"  {path.name} {plan} seed {seed}: {lost} lost, {run.took_s:.1f} s", flush=True)
+    return pool.to_dict()
+
+
+Measured = Iterator[tuple[str, dict[str, Any]]]
+"""A row's figures, line by line, each as soon as it is there."""
+
+
+def damage(asked: Asked) -> Measured:
+    """Each kind of damage to the documentation, everything else left as it is."""
+    for kind in KINDS:
+        yield kind, _pooled(asked, [ROOT / "docs"], range(asked.seeds), damage=kind)
+
+
+def none(asked: Asked) -> Measured:
+    """Conversations of which only the index survives."""
+    yield "5 %", _pooled(asked, asked.conversations, range(asked.seeds), redundancy="none")
+
+
+def sketch(asked: Asked) -> Measured:
+    """Conversations of which only sketches and context survive."""
+    for loss in LOSSES:
+        label = f"{loss * 100:.0f} %"
+        yield label, _pooled(asked, asked.conversations, range(asked.seeds), redundancy="sketch", loss=loss)
+
+
+def curve(asked: Asked) -> Measured:
+    """Quality by bytes of the sketch."""
+    for size in CURVE_BYTES:
+        found = _pooled(asked, asked.conversations, [0], redundancy="sketch", sketch_bytes=size)
+        yield f"{size} bytes", found
+
+
+ROWS: dict[str, Callable[[Asked], Measured]] = {
+    "damage": damage,
+    "none": none,
+    "sketch": sketch,
+    "curve": curve,
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measures what is asked for and writes the page; 1 if a goal was missed."""
+    given = _parser().parse_args(arguments)
+    OUT.parent.mkdir(parents=True, exist_ok=True)
+    known: dict[str, Any] = json.loads(OUT.read_text()) if OUT.exists() else {}
+    conversations = tuple(sorted(given.data.glob("*.json"))) if given.data.is_dir() else ()
+    asked = Asked(conversations, given.seeds, given.queries, MiniLM())
+    for name in [] if given.page else given.only or list(ROWS):
+        if name != "damage" and not conversations:
+            print(f"{name}: left out, there are no conversations in {given.data}")
+            continue
+        print(f"{name} ...", flush=True)
+        began = time.monotonic()
+        command = f"python -m bench.proof --only {name} --seeds {given.seeds} --queries {given.queries}"
+        known[name] = {"figures": {}, "command": command, "machine": describe(OUT.parent)}
+        for label, found in ROWS[name](asked):
+            known[name]["figures"][label] = found
+            known[name]["took_s"] = round(time.monotonic() - began)
+            OUT.write_text(json.dumps(known, indent=1))
+    known = {name: known[name] for name in ROWS if name in known}
+    goals = list(_goals(known))
+    publish(known, goals)
+    for text, needed, reached, met in goals:
+        print(f"{'yes' if met else 'NO '}  {text}: {reached} (goal {needed})")
+    return 0 if all(met for *_, met in goals) else 1
+
+
+Goal = tuple[str, str, str, bool]
+"""What, what is to be reached, what was, and whether it is enough."""
+
+
+def _goals(known: dict[str, Any]) -> Iterable[Goal]:
+    for name, row in known.items():
+        for label, each in row["figures"].items():
+            yield from GOALS[name](f"{TITLES[name]}, {label}", each)
+
+
+def _served(what: str, each: dict[str, Any]) -> Iterable[Goal]:
+    reached = (
+        f"{each['asked']:,} asked, {each['asked_while_dreaming']:,} of them while dreaming: "
+        f"{each['failed_queries']} failed, {each['wrong_answers']} wrong, "
+        f"downtime {each['downtime_ms']:.0f} ms"
+    )
+    good = not (each["failed_queries"] or each["wrong_answers"] or each["downtime_ms"])
+    yield f"{what}: queries", "0 failed, 0 wrong, downtime 0", reached, good
+
+
+def _exact(what: str, each: dict[str, Any]) -> Iterable[Goal]:
+    yield from _served(what, each)
+    reached = f"{each['exact']} of {each['lost']} bit-exact, {each['blank']} blank"
+    yield f"{what}: recovered", "all, bit-exact", reached, each["exact"] == each["lost"]
+
+
+def _least(what: str, value: float | None, needed: float) -> Goal:
+    reached = "none to measure" if value is None else f"{value:.3f}"
+    return what, f"≥ {needed}", reached, value is not None and value >= needed
+
+
+def _none_goals(what: str, each: dict[str, Any]) -> Iterable[Goal]:
+    yield from _served(what, each)
+    yield f"{what}: not blank", "all", f"{each['recovered']} of {each['lost']}", not each["blank"]
+    yield _least(f"{what}: token F1", each["all_lost"]["token_f1"], 0.95)
+
+
+def _sketch_goals(what: str, each: dict[str, Any]) -> Iterable[Goal]:
+    yield from _served(what, each)
+    yield f"{what}: not blank", "all", f"{each['recovered']} of {each['lost']}", not each["blank"]
+    if not what.endswith(" 5 %"):
+        return
+    measured = each["reconstructed_only"]
+    yield _least(f"{what}: cosine, mean", measured["similarity"]["mean"], 0.87)
+    yield _least(f"{what}: token F1", measured["token_f1"], 0.55)
+    yield _least(f"{what}: names, numbers, dates recalled", measured["entity_recall"], 0.75)
+    yield _least(
+        f"{what}: evidence Recall@10, healed to undamaged", each["evidence"]["healed_to_before"], 0.95
+    )
+    error = each["calibration"]["ece"]
+    shown = "none to measure" if error is None else f"{error:.3f}"
+    yield f"{what}: calibration error", "≤ 0.1", shown, error is not None and error <= 0.1
+    never = each["score_never_falls"]
+    yield f"{what}: score over cycles", "never falls", "never falls" if never else "falls", never
+
+
+def _no_goals(what: str, each: dict[str, Any]) -> Iterable[Goal]:
+    return ()
+
+
+COLUMNS = (
+    "lost", "exact", "rebuilt", "blank", "cosine", "token F1", "ROUGE-L", "names, numbers, dates", "good",
+    "ECE", "dreams",
+)  # fmt: skip
+GOALS = {"damage": _exact, "none": _none_goals, "sketch": _sketch_goals, "curve": _no_goals}
+TITLES = {
+    "damage": "Default redundancy, 5 % lost",
+    "none": "Only the index left, LoCoMo",
+    "sketch": "Only sketches and context left, LoCoMo",
+    "curve": "Quality by bytes of the sketch, LoCoMo, 5 % lost",
+}
+
+
+def publish(known: dict[str, Any], goals: Sequence[Goal]) -> None:
+    """Put the figures between the two marks of the page; a page that is not there is begun."""
+    text = PAGE.read_text(encoding="utf-8") if PAGE.exists() else f"# The proof\n\n{BEGIN}\n{END}\n"
+    before, rest = text.split(BEGIN)
+    body = "\n".join(_body(known, goals))
+    PAGE.write_text(f"{before}{BEGIN}\n\n{body}\n{END}{rest.split(END)[1]}", encoding="utf-8")
+
+
+def _body(known: dict[str, Any], goals: Sequence[Goal]) -> Iterable[str]:
+    if not known:
+        yield "Nothing was measured yet."
+        return
+    machine = next(iter(known.values()))["machine"]
+    yield f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB, {machine['system']},"
+    yield f"Python {machine['python']}. {machine['when']}."
+    yield from ("", "| what | to reach | reached | |", "|---|---|---|---|")
+    for what, needed, reached, met in goals:
+        yield f"| {what} | {needed} | {reached} | {'yes' if met else '**no**'} |"
+    for name, row in known.items():
+        yield from ("", f"### {TITLES[name]}", "", f"`{row['command']}`, {row['took_s']} s.", "")
+        yield "| | " + " | ".join(COLUMNS) + " |"
+        yield "|---" + "|---:" * len(COLUMNS) + "|"
+        for label, each in row["figures"].items():
+            yield _line(label, each)
+        yield ""
+        for label, each in row["figures"].items():
+            yield from _more(label, each)
+
+
+def _line(label: str, each: dict[str, Any]) -> str:
+    m = each["reconstructed_only"]
+    shown = (
+        m["similarity"]["mean"], m["token_f1"], m["rouge_l"], m["entity_recall"], each["good"],
+        each["calibration"]["ece"],
+    )  # fmt: skip
+    cells = [label, each["lost"], each["exact"], each["reconstructed"], each["blank"]]
+    cells += ["–" if value is None else f"{value:.3f}" for value in shown]
+    return "| " + " | ".join(map(str, [*cells, f"{each['dream_s']:.1f} s"])) + " |"
+
+
+def _more(label: str, each: dict[str, Any]) -> Iterable[str]:
+    """A line or two in words: rungs, and what is found again."""
+    rungs = ", ".join(f"{rung} {count}" for rung, count in each["rungs"].items()) or "none"
+    yield f"- {label}: rungs {rungs}; longest wait for an answer {each['longest_wait_ms']:.0f} ms."
+    evidence = each["evidence"]
+    if evidence["before"] is not None:
+        yield (
+            f"  Evidence Recall@10 {evidence['before']:.3f} before, {evidence['damaged']:.3f} damaged, "
+            f"{evidence['healed']:.3f} healed."
+        )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.proof", description=(__doc__ or "").partition("\n")[0]
+    )
+    parser.add_argument("--only", nargs="+", choices=list(ROWS), metavar="ROW", help=f"of: {', '.join(ROWS)}")
+    parser.add_argument(
+        "--data", type=Path, default=DATA, help="folder of LoCoMo conversations, one JSON file each"
+    )
+    parser.add_argument(
+        "--seeds", type=int, default=3, help="experiments of each kind, each with another loss"
+    )
+    parser.add_argument("--queries", type=int, default=QUERIES, help="queries of each round")
+    parser.add_argument("--page", action="store_true", help="measure nothing; write the page anew")
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

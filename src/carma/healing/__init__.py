@@ -1,0 +1,1 @@
+"""Healing: what is lost is noticed, named, and rebuilt: bit for bit where it can be, else from meaning."""

@@ -1,0 +1,63 @@
+"""The verbs of dreaming: run a repair cycle, and see which there were."""
+
+from __future__ import annotations
+
+import builtins
+import os
+from collections.abc import Callable, Sequence
+
+from carma.healing import dreamlog
+from carma.healing.cycle import Progress
+from carma.healing.dream import Wishes
+from carma.healing.model import LanguageModel
+from carma.memory.dreaming import Dreamer, absolute
+from carma.memory.heal_verbs import HealVerbs
+from carma.reports import DreamReport
+
+__all__ = ["DreamVerbs"]
+
+
+class DreamVerbs(HealVerbs):
+    """Verbs that heal; those that look for damage stand below them."""
+
+    _dreamer: Dreamer | None = None
+
+    @property
+    def dreamer(self) -> Dreamer:
+        """What runs the dreams of this memory."""
+        if self._dreamer is None:
+            self._dreamer = Dreamer(self._parts, self.repair_index)
+        return self._dreamer
+
+    def dream(
+        self,
+        *,
+        budget_s: float | None = None,
+        dry_run: bool = False,
+        exact: bool = True,
+        sources: Sequence[str | os.PathLike[str]] = (),
+        model: LanguageModel | None = None,
+        progress: Progress | None = None,
+        in_process: bool = False,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> DreamReport:
+        """Run one repair cycle: look everywhere, give back what can be proven, rebuild the rest, tidy up.
+
+        budget_s: stop after so many seconds; the plan (`Settings.dream_*`) is the ceiling. dry_run: only say
+        what would be done. exact: False leaves out the rungs that give back true bytes. sources: other
+        memories, archives, exports, and folders that hold what was ingested. model: asked where the composer
+        has no proof. progress: told (done, of how many, what) before each step. in_process: do not start a
+        process for it. cancelled: asked before each step (only in this process).
+
+        Raises ReadOnlyMemory, MemoryBusy (a dream runs already), InvalidInput.
+        """
+        self._ready()
+        wishes = Wishes(budget_s=budget_s, dry_run=dry_run, exact=exact, sources=absolute(sources))
+        return self.dreamer.run(
+            wishes, progress=progress, model=model, in_process=in_process, cancelled=cancelled
+        )
+
+    def dreams(self, limit: int = 20, *, steps: bool = False) -> builtins.list[DreamReport]:
+        """The last repair cycles, newest first. steps: with everything they did."""
+        self._ready()
+        return dreamlog.dreams(self._store, self._limit(limit), steps=steps)
