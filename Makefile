@@ -24,8 +24,8 @@ test: $(VENV)/.dev  ## run the tests
 	$(PYTEST)
 
 check: $(VENV)/.dev  ## look at the code without running it: ruff, mypy, layers, documentation
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+	$(BIN)/ruff check --no-cache .
+	$(BIN)/ruff format --no-cache --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m pytest -q tests/test_architecture.py tests/docs/test_text.py

@@ -36,6 +36,8 @@ OUT = ROOT / "bench" / "out" / "proof.json"
 DATA = ROOT.parent / "shared" / "data" / "locomo"
 BEGIN, END = "<!-- figures: begin (written by python -m bench.proof) -->", "<!-- figures: end -->"
 
+FITTED = ("26", "30", "41")
+"""Conversations that the confidence was fitted on (`tools/fit_confidence.py`); it is judged on the others."""
 KINDS = ("delete", "flip", "truncate", "file", "mixed")
 LOSSES = (0.05, 0.1, 0.3)
 CURVE_BYTES = (0, 48, 64, 96, 192, 448)
@@ -47,10 +49,15 @@ class Pool:
     """What several experiments gave, put together."""
 
     outcomes: list[Outcome] = field(default_factory=list)
+    unseen: list[Outcome] = field(default_factory=list)
+    """Those of conversations on which nothing was fitted."""
     reports: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, run: Run, embedder: MiniLM) -> None:
-        self.outcomes += outcomes(run.corpus.originals, run.final, embedder)
+        found = outcomes(run.corpus.originals, run.final, embedder)
+        self.outcomes += found
+        if not set(FITTED) & {path.stem for path in run.plan.paths}:
+            self.unseen += found
         self.reports.append(figures(run, embedder))
 
     def evidence(self, stage: str, of: str = "evidence_recall_at_10") -> float | None:
@@ -79,7 +86,7 @@ class Pool:
             "reconstructed_only": means(rebuilt),
             "all_lost": means(self.outcomes),
             "good": round(sum(each.good for each in rebuilt) / len(rebuilt), 4) if rebuilt else None,
-            "calibration": calibration(rebuilt),
+            "calibration": calibration([each for each in self.unseen if each.reconstructed]),
             "rungs": _summed(each["rungs"] for each in reports),
             "evidence": {
                 "before": before,

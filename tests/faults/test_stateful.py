@@ -34,6 +34,7 @@ class StoreAgainstDictionary(RuleBasedStateMachine):
         self.clock = SimulatedClock()
         self.disk = SimulatedDisk(clock=self.clock)
         self.promised = Promised()
+        self.spare = 3  # files of spreads that may still be lost: no dream gives them back here
         self.store: Store | None = open_on(self.disk, self.clock)
 
     def _try(self, act: str, *arguments: object) -> None:
@@ -104,12 +105,25 @@ class StoreAgainstDictionary(RuleBasedStateMachine):
     @rule(gone=st.sampled_from([None, "segments", "mirror", "index", "memory.json", "quarantine"]))
     def open(self, gone: str | None) -> None:
         """Open again, at times without one folder or file; then what was unanswered is answered."""
-        if gone is not None:
+        if gone == "segments":
+            self._lose_segments()
+        elif gone is not None:
             self.disk.remove(f"/memory/{gone}")
         self.store = open_on(self.disk, self.clock)
         check_all(self.store, self.promised)
         state = everything(self.store)
         self.promised = Promised({id: said for id, said in state.items() if said is not None})
+
+    def _lose_segments(self) -> None:
+        """Every file of the log goes, for the mirror holds it; of the spreads, as many as parity answers for."""
+        if not self.disk.exists("/memory/segments"):
+            return
+        for name in self.disk.list("/memory/segments"):
+            if name.startswith("c"):
+                if self.spare == 0:
+                    continue
+                self.spare -= 1
+            self.disk.remove(f"/memory/segments/{name}")
 
     @invariant()
     def agree(self) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from carma.memory.memory import Memory
     from carma.models import Fragment, Node, SearchResult
 
-__all__ = ["QUESTIONS", "demo", "questions_for"]
+__all__ = ["QUESTIONS", "demo", "own_docs", "questions_for"]
 
 QUESTIONS = (
     "What happens to a write when the process is killed?",
@@ -63,7 +63,7 @@ def demo(
     """Take a folder into a throw-away memory and ask it questions."""
     from carma.memory.memory import Memory
 
-    folder = path.expanduser() if path is not None else _own_docs()
+    folder = path.expanduser() if path is not None else own_docs()
     stage = _Stage(Output(as_json))
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="carma-demo-") as place, Memory.open(f"{place}/memory") as memory:
@@ -81,7 +81,7 @@ def demo(
     stage.end(facts, asked)
 
 
-def _own_docs() -> Path:
+def own_docs() -> Path:
     """The documentation beside this source. Raises InvalidInput where CARMA was installed without it."""
     docs = Path(__file__).resolve().parents[3] / "docs"
     if not docs.is_dir():

@@ -20,7 +20,7 @@ BROKEN_PIPE = 141
 _OWN = {
     OK: "done",
     USAGE: "wrong usage",
-    FINDINGS: "`carma doctor`, `scan` or `dream` found something",
+    FINDINGS: "`carma doctor`, `scan`, `dream` or `prove` found something",
     UNFINISHED: "`carma flush --timeout` ran out of time",
     INTERNAL: "a bug in CARMA; set CARMA_DEBUG=1 to see where",
     INTERRUPTED: "interrupted by Ctrl-C",

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from carma.cli import exits
-from carma.cli.demo import _own_docs
+from carma.cli.demo import own_docs
 from carma.cli.output import Output
 
 __all__ = ["prove"]
@@ -54,7 +54,7 @@ def prove(
     from carma.prove.proof import prove as run
 
     plan = Plan(
-        paths=tuple(path.expanduser() for path in paths) if paths else (_own_docs(),),
+        paths=tuple(path.expanduser() for path in paths) if paths else (own_docs(),),
         queries=queries, loss=loss, damage=damage, redundancy=redundancy, seed=seed, cycles=cycles,
         sketch_bytes=sketch_bytes,
     )  # fmt: skip

@@ -50,7 +50,8 @@ def tidy(store: Store, resources: Resources, household: Household, cycle: Cycle)
     if deleted or anew or household.log or _unnamed(store):
         _try(cycle, "spreading", lambda: _spread(store, resources, share, anew, cycle))
     cycle.go_on()
-    _try(cycle, "sweeping", lambda: _sweep(store, resources, bool(deleted)))
+    traces = bool(deleted) or _unscrubbed(store)
+    _try(cycle, "sweeping", lambda: _sweep(store, resources, traces))
     cycle.go_on()
     if household.clean:
         _try(cycle, "emptying the quarantine", lambda: sweep_quarantine(store))
@@ -68,6 +69,12 @@ def _sketched(store: Store, resources: Resources, cycle: Cycle) -> set[int]:
 def _with_deleted(store: Store) -> list[int]:
     """Segments that hold text of deleted fragments."""
     return [row[0] for row in store.registry.rows(_DELETED)]
+
+
+def _unscrubbed(store: Store) -> bool:
+    """Whether something was deleted since index and lingering files were last freed of what was deleted."""
+    newest = store.registry.rows("SELECT coalesce(max(seq), 0) FROM fragments WHERE kind = 'tombstone'")[0][0]
+    return int(newest) > int(store.registry.state("scrubbed") or 0)
 
 
 def _unnamed(store: Store) -> bool:

@@ -269,10 +269,16 @@ def settings_for(plan: Plan) -> Settings:
     """A memory's settings for an experiment.
 
     Nothing lingers, or replaced files would hold second copies; every query is embedded anew, or all rounds
-    but the first would look faster than they are; and for "sketch" each fragment has a sketch, none a short
-    copy.
+    but the first would look faster than they are; it does not fall asleep by itself, so nothing is healed
+    before its time; and for "sketch" each fragment has a sketch, none a short copy.
     """
-    return Settings(linger_s=0.0, embed_cache_entries=1, short_copies=plan.redundancy != "sketch")
+    return Settings(
+        linger_s=0.0,
+        sleep=False,
+        embed_cache_entries=1,
+        short_copies=plan.redundancy != "sketch",
+        sketch_bytes=plan.sketch_bytes,
+    )
 
 
 def conduct(plan: Plan, *, embedder: Embedder | None = None, tell: Tell | None = None) -> Run:

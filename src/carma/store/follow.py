@@ -154,7 +154,12 @@ class Follower:
 
     def publish(self, entries: Sequence[Entry], end: Cursor) -> None:
         """Take note of entries that stand in the log between our cursor and `end`."""
-        self._note([self._spreads.expanded(entry) for entry in entries], end)
+        try:
+            entries = [self._spreads.expanded(entry) for entry in entries]
+        except FellBehind:
+            self._resynchronise()  # A manifest that was just written cannot be read.
+            return
+        self._note(entries, end)
         self._settle_if_many()
 
     def _note(self, entries: Sequence[Entry], end: Cursor) -> None:

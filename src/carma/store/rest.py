@@ -174,7 +174,8 @@ def _next_numbers(store: Store) -> tuple[int, int]:
     known = store.registry.one(
         "SELECT max(coalesce((SELECT max(segment) FROM rewritten WHERE segment < ?1), 0), "
         "coalesce((SELECT max(segment) FROM fragments), 0)), "
-        "coalesce((SELECT (max(segment) - ?1) / 16 FROM rewritten WHERE segment >= ?1), 0)",
+        "max(coalesce((SELECT (max(segment) - ?1) / 16 FROM rewritten WHERE segment >= ?1), 0), "
+        "coalesce((SELECT max(output) FROM rewritten), 0))",
         (PARITY,),
     )
     assert known is not None

@@ -97,10 +97,14 @@ def _there(store: Store, number: int) -> bool:
 
 def _unused(store: Store, number: int) -> bool:
     """Whether the registry knows of nothing there that must be kept."""
+    if number >= PARITY:
+        # A manifest names what is lost of its segments, also when a spread has taken their place.
+        manifest = store.spreads.of_segment(number)
+        return manifest is None or all(_unused(store, each) for each in manifest.segments)
     kept = store.registry.one(
-        "SELECT 1 FROM fragments WHERE segment=?1 UNION ALL "
-        "SELECT 1 FROM other WHERE segment=?1 AND kind IN (?2, ?3) LIMIT 1",
-        (number, int(RecordKind.LEDGER), int(RecordKind.RECONSTRUCTION)),
+        "SELECT 1 FROM fragments WHERE segment=?1 UNION ALL SELECT 1 FROM other WHERE segment=?1 "
+        "AND (kind=?2 OR seq IN (SELECT seq FROM reconstructions)) LIMIT 1",
+        (number, int(RecordKind.LEDGER)),
     )
     return kept is None
 
@@ -147,5 +151,9 @@ def sweep_registry(store: Store, *, thorough: bool = False) -> None:
             # FTS5 keeps the tokens of deleted rows until its segments are merged.
             db.execute("INSERT INTO words(words) VALUES('optimize')")
             db.execute("INSERT INTO tokens(tokens) VALUES('optimize')")
+            db.execute(
+                "INSERT OR REPLACE INTO state SELECT 'scrubbed', coalesce(max(seq), 0) FROM fragments "
+                "WHERE kind = 'tombstone'"
+            )
     if thorough:
         store.registry.scrub()
