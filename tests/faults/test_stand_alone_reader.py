@@ -74,8 +74,8 @@ def memory(tmp_path: Path) -> Path:
 
 
 def sleep(store: Store) -> None:
-    """Spread everything, and remove what was replaced."""
-    respread(store, None, dead_share=0.01)
+    """Spread what is new, and remove what was replaced."""
+    respread(store, None, dead_share=1.0)
     sweep_files(store, 0.0)
 
 
@@ -85,7 +85,8 @@ def resting(tmp_path: Path) -> Path:
     disk, promised = SimulatedDisk(), Promised()
     store = open_on(disk)
     writer = Writer(store, promised)
-    writer.say(*((number, text_of(number, 1)) for number in range(1, 51)))
+    # Larger than a spread that every rest takes along.
+    writer.say(*((number, text_of(number, 1) * 30) for number in range(1, 51)))
     writer.say(*((number, text_of(number, 2)) for number in range(5, 10)))
     writer.say((11, None), (12, None))
     sleep(store)

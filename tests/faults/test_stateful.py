@@ -116,14 +116,14 @@ class StoreAgainstDictionary(RuleBasedStateMachine):
 
     def _lose_segments(self) -> None:
         """Every file of the log goes, for the mirror holds it; of the spreads, as many as parity answers for."""
-        if not self.disk.exists("/memory/segments"):
-            return
-        for name in self.disk.list("/memory/segments"):
-            if name.startswith("c"):
+        for path in self.disk.paths():
+            if not path.startswith("/memory/segments/"):
+                continue
+            if path.startswith("/memory/segments/c"):
                 if self.spare == 0:
                     continue
                 self.spare -= 1
-            self.disk.remove(f"/memory/segments/{name}")
+            self.disk.remove(path)
 
     @invariant()
     def agree(self) -> None:
