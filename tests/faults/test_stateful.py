@@ -115,7 +115,7 @@ class StoreAgainstDictionary(RuleBasedStateMachine):
         self.promised = Promised({id: said for id, said in state.items() if said is not None})
 
     def _lose_segments(self) -> None:
-        """Every file of the log goes, for the mirror holds it; of the spreads, as many as parity answers for."""
+        """Every file of the log goes (the mirror holds it); of the spreads, as many as parity answers for."""
         for path in self.disk.paths():
             if not path.startswith("/memory/segments/"):
                 continue

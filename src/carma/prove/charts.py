@@ -280,12 +280,13 @@ def _decades(low: float, high: float) -> list[float]:
 
 def _apart(ends: list[tuple[float, int, str]], top: float, bottom: float) -> list[tuple[float, int, str]]:
     """The labels at the ends of lines, moved just so far that none lies over another."""
-    ends = sorted(ends)
-    out: list[tuple[float, int, str]] = []
-    for y, tone, text in ends:
-        out.append((max(y, out[-1][0] + 15) if out else max(y, top), tone, text))
-    over = max(0.0, out[-1][0] - bottom) if out else 0.0
-    return [(y - over, tone, text) for y, tone, text in out]
+    down: list[tuple[float, int, str]] = []
+    for y, tone, text in sorted(ends):
+        down.append((max(y, down[-1][0] + 15) if down else max(y, top), tone, text))
+    up: list[tuple[float, int, str]] = []
+    for y, tone, text in reversed(down):
+        up.append((min(y, up[-1][0] - 15) if up else min(y, bottom), tone, text))
+    return up[::-1]
 
 
 def _calibration(chart: Calibration) -> str:
