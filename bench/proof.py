@@ -5,6 +5,7 @@ N]`.
     none       LoCoMo, 5 % of the turns lost with all that could give them back exactly but the index
     sketch     the same without the index: 5 %, 10 % and 30 %
     curve      the same at 5 %, by bytes of the sketch
+    scale      100,000 fragments, 5 % lost (see bench.scale)
 
 Rows that are not asked for keep the figures they have. What a row needs of other conversations' data is left
 out, and said to be, where there is none: LoCoMo may not be taken along (CC BY-NC 4.0), so no text of it is
@@ -25,16 +26,16 @@ from pathlib import Path
 from typing import Any
 
 from bench.machine import describe
+from bench.proof_page import goals_of, publish
+from bench.scale import FRAGMENTS, measured
 from carma.embed import MiniLM
 from carma.prove.experiment import Plan, Run, conduct
 from carma.prove.figures import figures
 from carma.prove.outcome import Outcome, calibration, counts, means, outcomes
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGE = ROOT / "docs" / "PROOF.md"
 OUT = ROOT / "bench" / "out" / "proof.json"
 DATA = ROOT.parent / "shared" / "data" / "locomo"
-BEGIN, END = "<!-- figures: begin (written by python -m bench.proof) -->", "<!-- figures: end -->"
 
 FITTED = ("26", "30", "41")
 """Conversations that the confidence was fitted on (`tools/fit_confidence.py`); it is judged on the others."""
@@ -42,6 +43,8 @@ KINDS = ("delete", "flip", "truncate", "file", "mixed")
 LOSSES = (0.05, 0.1, 0.3)
 CURVE_BYTES = (0, 48, 64, 96, 192, 448)
 QUERIES = 1000
+OWN_DATA = ("damage", "scale")
+"""Rows that need nobody else's data."""
 
 
 @dataclass
@@ -168,11 +171,17 @@ def curve(asked: Asked) -> Measured:
         yield f"{size} bytes", found
 
 
+def scale(asked: Asked) -> Measured:
+    """A large memory; nobody else's data is needed."""
+    yield f"{FRAGMENTS:,} fragments", measured(FRAGMENTS)
+
+
 ROWS: dict[str, Callable[[Asked], Measured]] = {
     "damage": damage,
     "none": none,
     "sketch": sketch,
     "curve": curve,
+    "scale": scale,
 }
 
 
@@ -184,7 +193,7 @@ def main(arguments: list[str] | None = None) -> int:
     conversations = tuple(sorted(given.data.glob("*.json"))) if given.data.is_dir() else ()
     asked = Asked(conversations, given.seeds, given.queries, MiniLM())
     for name in [] if given.page else given.only or list(ROWS):
-        if name != "damage" and not conversations:
+        if name not in OWN_DATA and not conversations:
             print(f"{name}: left out, there are no conversations in {given.data}")
             continue
         print(f"{name} ...", flush=True)
@@ -196,136 +205,11 @@ def main(arguments: list[str] | None = None) -> int:
             known[name]["took_s"] = round(time.monotonic() - began)
             OUT.write_text(json.dumps(known, indent=1))
     known = {name: known[name] for name in ROWS if name in known}
-    goals = list(_goals(known))
+    goals = list(goals_of(known))
     publish(known, goals)
     for text, needed, reached, met in goals:
         print(f"{'yes' if met else 'NO '}  {text}: {reached} (goal {needed})")
     return 0 if all(met for *_, met in goals) else 1
-
-
-Goal = tuple[str, str, str, bool]
-"""What, what is to be reached, what was, and whether it is enough."""
-
-
-def _goals(known: dict[str, Any]) -> Iterable[Goal]:
-    for name, row in known.items():
-        for label, each in row["figures"].items():
-            yield from GOALS[name](f"{TITLES[name]}, {label}", each)
-
-
-def _served(what: str, each: dict[str, Any]) -> Iterable[Goal]:
-    reached = (
-        f"{each['asked']:,} asked, {each['asked_while_dreaming']:,} of them while dreaming: "
-        f"{each['failed_queries']} failed, {each['wrong_answers']} wrong, "
-        f"downtime {each['downtime_ms']:.0f} ms"
-    )
-    good = not (each["failed_queries"] or each["wrong_answers"] or each["downtime_ms"])
-    yield f"{what}: queries", "0 failed, 0 wrong, downtime 0", reached, good
-
-
-def _exact(what: str, each: dict[str, Any]) -> Iterable[Goal]:
-    yield from _served(what, each)
-    reached = f"{each['exact']} of {each['lost']} bit-exact, {each['blank']} blank"
-    yield f"{what}: recovered", "all, bit-exact", reached, each["exact"] == each["lost"]
-
-
-def _least(what: str, value: float | None, needed: float) -> Goal:
-    reached = "none to measure" if value is None else f"{value:.3f}"
-    return what, f"≥ {needed}", reached, value is not None and value >= needed
-
-
-def _none_goals(what: str, each: dict[str, Any]) -> Iterable[Goal]:
-    yield from _served(what, each)
-    yield f"{what}: not blank", "all", f"{each['recovered']} of {each['lost']}", not each["blank"]
-    yield _least(f"{what}: token F1", each["all_lost"]["token_f1"], 0.95)
-
-
-def _sketch_goals(what: str, each: dict[str, Any]) -> Iterable[Goal]:
-    yield from _served(what, each)
-    yield f"{what}: not blank", "all", f"{each['recovered']} of {each['lost']}", not each["blank"]
-    if not what.endswith(" 5 %"):
-        return
-    measured = each["reconstructed_only"]
-    yield _least(f"{what}: cosine, mean", measured["similarity"]["mean"], 0.87)
-    yield _least(f"{what}: token F1", measured["token_f1"], 0.55)
-    yield _least(f"{what}: names, numbers, dates recalled", measured["entity_recall"], 0.75)
-    yield _least(
-        f"{what}: evidence Recall@10, healed to undamaged", each["evidence"]["healed_to_before"], 0.95
-    )
-    error = each["calibration"]["ece"]
-    shown = "none to measure" if error is None else f"{error:.3f}"
-    yield f"{what}: calibration error", "≤ 0.1", shown, error is not None and error <= 0.1
-    never = each["score_never_falls"]
-    yield f"{what}: score over cycles", "never falls", "never falls" if never else "falls", never
-
-
-def _no_goals(what: str, each: dict[str, Any]) -> Iterable[Goal]:
-    return ()
-
-
-COLUMNS = (
-    "lost", "exact", "rebuilt", "blank", "cosine", "token F1", "ROUGE-L", "names, numbers, dates", "good",
-    "ECE", "dreams",
-)  # fmt: skip
-GOALS = {"damage": _exact, "none": _none_goals, "sketch": _sketch_goals, "curve": _no_goals}
-TITLES = {
-    "damage": "Default redundancy, 5 % lost",
-    "none": "Only the index left, LoCoMo",
-    "sketch": "Only sketches and context left, LoCoMo",
-    "curve": "Quality by bytes of the sketch, LoCoMo, 5 % lost",
-}
-
-
-def publish(known: dict[str, Any], goals: Sequence[Goal]) -> None:
-    """Put the figures between the two marks of the page; a page that is not there is begun."""
-    text = PAGE.read_text(encoding="utf-8") if PAGE.exists() else f"# The proof\n\n{BEGIN}\n{END}\n"
-    before, rest = text.split(BEGIN)
-    body = "\n".join(_body(known, goals))
-    PAGE.write_text(f"{before}{BEGIN}\n\n{body}\n{END}{rest.split(END)[1]}", encoding="utf-8")
-
-
-def _body(known: dict[str, Any], goals: Sequence[Goal]) -> Iterable[str]:
-    if not known:
-        yield "Nothing was measured yet."
-        return
-    machine = next(iter(known.values()))["machine"]
-    yield f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB, {machine['system']},"
-    yield f"Python {machine['python']}. {machine['when']}."
-    yield from ("", "| what | to reach | reached | |", "|---|---|---|---|")
-    for what, needed, reached, met in goals:
-        yield f"| {what} | {needed} | {reached} | {'yes' if met else '**no**'} |"
-    for name, row in known.items():
-        yield from ("", f"### {TITLES[name]}", "", f"`{row['command']}`, {row['took_s']} s.", "")
-        yield "| | " + " | ".join(COLUMNS) + " |"
-        yield "|---" + "|---:" * len(COLUMNS) + "|"
-        for label, each in row["figures"].items():
-            yield _line(label, each)
-        yield ""
-        for label, each in row["figures"].items():
-            yield from _more(label, each)
-
-
-def _line(label: str, each: dict[str, Any]) -> str:
-    m = each["reconstructed_only"]
-    shown = (
-        m["similarity"]["mean"], m["token_f1"], m["rouge_l"], m["entity_recall"], each["good"],
-        each["calibration"]["ece"],
-    )  # fmt: skip
-    cells = [label, each["lost"], each["exact"], each["reconstructed"], each["blank"]]
-    cells += ["–" if value is None else f"{value:.3f}" for value in shown]
-    return "| " + " | ".join(map(str, [*cells, f"{each['dream_s']:.1f} s"])) + " |"
-
-
-def _more(label: str, each: dict[str, Any]) -> Iterable[str]:
-    """A line or two in words: rungs, and what is found again."""
-    rungs = ", ".join(f"{rung} {count}" for rung, count in each["rungs"].items()) or "none"
-    yield f"- {label}: rungs {rungs}; longest wait for an answer {each['longest_wait_ms']:.0f} ms."
-    evidence = each["evidence"]
-    if evidence["before"] is not None:
-        yield (
-            f"  Evidence Recall@10 {evidence['before']:.3f} before, {evidence['damaged']:.3f} damaged, "
-            f"{evidence['healed']:.3f} healed."
-        )
 
 
 def _parser() -> argparse.ArgumentParser:

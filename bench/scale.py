@@ -30,6 +30,7 @@ from carma.prove.measure import percentile
 from carma.reports import DreamReport
 from carma.store.erasure import encode
 
+FRAGMENTS = 100_000
 LOSS = 0.05
 DIMENSION = 32
 AT_ONCE = 2_000
@@ -148,20 +149,25 @@ def measure(folder: Path, count: int, awake_s: float = AWAKE_S) -> dict[str, Any
     }  # fmt: skip
 
 
+def measured(count: int, work: Path | None = None) -> dict[str, Any]:
+    """Every figure, of a memory in a temporary folder."""
+    stage = Path(tempfile.mkdtemp(prefix="carma-scale-", dir=work))
+    try:
+        return measure(stage / "memory", count)
+    finally:
+        shutil.rmtree(stage)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Print the figures as JSON."""
     parser = argparse.ArgumentParser(
         prog="python -m bench.scale", description=(__doc__ or "").partition("\n")[0]
     )
-    parser.add_argument("--fragments", type=int, default=100_000)
+    parser.add_argument("--fragments", type=int, default=FRAGMENTS)
     parser.add_argument("--work", type=Path, help="folder for the memory; a temporary one if not given")
     given = parser.parse_args(arguments)
-    stage = Path(tempfile.mkdtemp(prefix="carma-scale-", dir=given.work))
-    try:
-        found = measure(stage / "memory", given.fragments)
-        print(json.dumps({**found, "machine": describe(stage)}, indent=1))
-    finally:
-        shutil.rmtree(stage)
+    found = measured(given.fragments, given.work)
+    print(json.dumps({**found, "machine": describe(given.work or Path(tempfile.gettempdir()))}, indent=1))
 
 
 if __name__ == "__main__":

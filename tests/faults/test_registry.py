@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from carma import Memory
 from carma.ports.disk import LocalDisk
 from carma.store.store import Store
 
@@ -153,3 +154,23 @@ def test_an_older_registry_catches_up(tmp_path: Path) -> None:
     store = open_here(tmp_path / "memory")
     check_all(store, promised)
     store.close()
+
+
+def test_a_dream_may_be_the_first_to_meet_a_damaged_registry(tmp_path: Path) -> None:
+    """It makes the registry anew and completes."""
+    with Memory.open(tmp_path / "memory", embedder="hash:8") as memory:
+        memory.add_many([{"text": text_of(number, 1)} for number in range(60)])
+    whole = registry_of(tmp_path / "memory").read_bytes()
+    chance = random.Random(11)
+    for flip in range(FLIPS // 2):
+        folder = tmp_path / f"copy{flip}"
+        shutil.copytree(tmp_path / "memory", folder)
+        data = bytearray(whole)
+        bit = chance.randrange(len(data) * 8)
+        data[bit // 8] ^= 1 << bit % 8
+        registry_of(folder).write_bytes(data)
+        with Memory.open(folder, embedder="hash:8") as memory:
+            report = memory.dream(in_process=True)
+            assert (report.status, report.still_blank, report.error) == ("completed", 0, None)
+            assert len(memory.list(limit=100)) == 60
+        shutil.rmtree(folder)

@@ -11,7 +11,7 @@ This is lazy rebuild in the background and not dreaming in any literal sense.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 
 from carma.errors import CarmaError, ReadOnlyMemory
@@ -73,10 +73,13 @@ def dream(
     store.check_open()
     if store.read_only and not wishes.dry_run:
         raise ReadOnlyMemory("A dream repairs; this memory is open read-only.")
-    if wishes.dry_run:
-        return _Dream(store, resources, wishes, progress, cancelled).run()
-    with only_one(store):
-        return _Dream(store, resources, wishes, progress, cancelled).run()
+    with nullcontext() if wishes.dry_run else only_one(store):
+        try:
+            return _Dream(store, resources, wishes, progress, cancelled).run()
+        except RegistryDamaged:
+            # The index rotted under the dream: it is made anew, and the cycle begins again.
+            store.mend_registry()
+            return _Dream(store, resources, wishes, progress, cancelled).run(last=True)
 
 
 class _Dream:
@@ -113,8 +116,11 @@ class _Dream:
             settings.dream_base_s, settings.dream_fragment_s, settings.dream_blank_s, fragments, blanks
         )
 
-    def run(self) -> DreamReport:
-        """All phases, and the report. A bug ends the cycle as failed, and is raised."""
+    def run(self, *, last: bool = False) -> DreamReport:
+        """All phases, and the report. A bug ends the cycle as failed, and is raised.
+
+        Raises RegistryDamaged, unless this is the last attempt.
+        """
         cycle = self._cycle
         status: DreamStatus = "completed"
         error: str | None = None
@@ -124,6 +130,8 @@ class _Dream:
             cycle.reasons[end.why] += 1
             status = "cancelled" if end.why == "cancelled" else "completed"
         except (CarmaError, RegistryDamaged) as problem:
+            if isinstance(problem, RegistryDamaged) and not last:
+                raise
             status, error = "failed", str(problem)
         except Exception as problem:
             cycle.end(self._report("failed", repr(problem)))
