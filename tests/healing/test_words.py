@@ -16,6 +16,7 @@ from carma.errors import InvalidInput
 from carma.healing.words import Restorer
 from carma.healing.words.choice import Choice
 from carma.healing.words.learnt import Learnt
+from carma.healing.words.phrases import Phrases
 from carma.healing.words.variants import Edge, Node, ways
 from carma.healing.words.written import OTHER, Splitter, shape_of, shaped
 
@@ -240,3 +241,17 @@ def test_a_choice_learns_what_decides() -> None:
     assert logs[0, 0] > -0.1
     assert logs[1, 1] > -0.1
     assert abs(logs[2, 0] - logs[2, 1]) < 0.5
+
+
+small_texts = st.lists(st.sampled_from(["ada", "ferry", "May", "7", "Bo"]), max_size=5).map(" ".join)
+
+
+@given(nearby=st.lists(small_texts, max_size=4), lost=small_texts)
+def test_a_phrase_never_says_more_than_it_has_words(nearby: list[str], lost: str) -> None:
+    """Also where a nearby text is as short as one word and stands at the end of the lost one."""
+    splitter = Splitter()
+    tokens = splitter(lost).tokens
+    hints = Phrases(nearby, splitter).hints(tokens)
+    assert set(hints) <= set(range(len(tokens)))
+    for slot, hint in hints.items():
+        assert hint.form is None or hint.form.lower() == tokens[slot]

@@ -147,7 +147,7 @@ class Cycle:
             self.write_steps()
             self._write({"cycle": self._short(report)})
 
-    def failed(self, what: str, error: CarmaError) -> None:
+    def failed(self, what: str, error: Exception) -> None:
         """Something could not be done; it is counted, and the cycle goes on."""
         self.reasons[f"{what}: {type(error).__name__}"] += 1
 

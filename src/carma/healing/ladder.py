@@ -113,7 +113,12 @@ class Ladder:
             self._cycle.tell(at, len(losses), lost.id.hex())
             since = self._cycle.now()
             share_ms = 1000 * self._cycle.left_s / (len(losses) - at)
-            guess = self._best(lost, words, min(max(share_ms, _LEAST_MS), _MOST_MS))
+            try:
+                guess = self._best(lost, words, min(max(share_ms, _LEAST_MS), _MOST_MS))
+            except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+                # A text that a rung trips over must not cost the others theirs.
+                self._cycle.failed("guessing a text", error)
+                continue
             if guess is None:
                 if lost.seq not in self._stands:
                     self._cycle.reasons["neither words, sketch nor context are left"] += 1

@@ -53,7 +53,7 @@ class Phrases:
 
     def _longest(self, tokens: Sequence[str], at: int, found: dict[int, Hint]) -> int:
         """The length of the phrase that begins at token `at`, its hints noted; 0 if there is none."""
-        for size in range(_RUN, 0, -1):
+        for size in range(min(_RUN, len(tokens) - at), 0, -1):
             place = self._runs.get(tuple(tokens[at : at + size]))
             if place is None:
                 continue
