@@ -172,7 +172,8 @@ def test_the_stand_alone_reader_says_blank_where_too_much_is_lost(resting: Path,
         data = bytearray(column.read_bytes())
         for item in LOADED.records([bytes(data)], LOADED.COLUMN + number_of(column)):
             if item.header is not None and item.header.kind == LOADED.PARITY:
-                data[item.offset + HEADER_BYTES] ^= 0xFF
+                end = item.offset + HEADER_BYTES + item.header.length
+                data[item.offset : end] = bytes(end - item.offset)
         column.write_bytes(data)
     found = read(resting)
     assert found[id_of(7)] == (2, "")

@@ -218,10 +218,13 @@ BY_NAMES = {
 
 
 def rot_a_stripe(folder: Path, stripe: int = 2, members: int = 9) -> list[Listed]:
-    """Bits flip in so many records of a stripe, one more than it has parity; whose records they are."""
+    """Bits flip in so many records of a stripe, one more than it has parity; whose records they are.
+
+    Each at another place: the same bit of all may cancel out.
+    """
     manifest = spreads_of(folder)[0]
     hit = manifest.members(stripe)[:members]
-    for index in hit:
+    for at, index in enumerate(hit):
         segment, offset, _ = manifest.place(index)
-        flip(folder / segment_path(segment - REWRITTEN), offset + HEADER_BYTES + 4)
+        flip(folder / segment_path(segment - REWRITTEN), offset + HEADER_BYTES + 4 + at)
     return [manifest.records[index] for index in hit]

@@ -311,8 +311,8 @@ def lose(disk: SimulatedDisk, text: str) -> None:
         for at, number in enumerate(manifest.columns):
             name = Segments(disk, FOLDER).path("segments", number)
             data = bytearray(disk.contents(name))
-            for _, _, behind in manifest.groups:
-                data[manifest.start(at) + behind] ^= 0xFF
+            start, size = manifest.start(at), manifest.parity_bytes
+            data[start : start + size] = bytes(size)
             disk.put(name, bytes(data))
     store.close()
 

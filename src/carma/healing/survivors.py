@@ -28,6 +28,9 @@ class Survivors:
 
     def lost(self, manifest: Manifest, index: int) -> bool:
         """Whether neither its place nor an exact rung gives the record back, or at least its text."""
+        segment, offset, _ = manifest.place(index)
+        if self._store.spreads.rebuild(segment, offset, self._store.settings.read_repair_bytes) is not None:
+            return False
         if self._spread != manifest.head.spread:
             self._spread, self._lost = manifest.head.spread, {}
         stripe = manifest.stripe_of(index)

@@ -16,8 +16,10 @@ by zlib.
 from __future__ import annotations
 
 import zlib
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import msgpack
@@ -146,6 +148,16 @@ class Manifest:
         """Indices of the records of a stripe; member i lies in segment i."""
         start = stripe * self.head.k
         return self._order[start : start + self.head.k].tolist()  # type: ignore[no-any-return]
+
+    def shards(self, stripe: int) -> list[tuple[int, int, int]]:
+        """Segment, offset and length of every record of a stripe; the length is 0 where it has none."""
+        offsets, lengths = self._offsets[stripe].tolist(), self._dealt[stripe].tolist()
+        return list(zip(self.segments, offsets, lengths, strict=True))
+
+    def parity_at(self, stripe: int) -> int:
+        """Where a stripe's shard lies in each parity file, counted from its first PARITY record."""
+        first, _, behind = self.groups[bisect_right(self.groups, stripe, key=itemgetter(0)) - 1]
+        return behind + HEADER_BYTES + _GROUP_HEAD + int(self._dealt[first:stripe, 0].sum())
 
     def index_at(self, segment: int, offset: int) -> int | None:
         """The record that begins at a place, if one does."""

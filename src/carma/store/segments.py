@@ -143,6 +143,13 @@ class Segments:
             raise RecordDamaged("misdirected", segment, offset)
         return found
 
+    def raw(self, segment: int, offset: int, length: int) -> bytes:
+        """Unproven bytes of the first copy; fewer, or none, where it does not give them."""
+        try:
+            return self._file("segments", segment).pread(length, offset)
+        except (FileNotFoundError, CarmaError):
+            return b""
+
     def payload(self, segment: int, offset: int, length: int, seq: int) -> bytes:
         """The proven payload of the write `seq` from the first copy alone. Raises RecordDamaged."""
         try:
