@@ -1,0 +1,1 @@
+"""Who may do what: keys, limits, the vault and the audit log. Security rests on vetted primitives alone."""

@@ -1,0 +1,1 @@
+"""Keys: how they read, where they are kept, how attempts are signed and admitted."""
