@@ -1,11 +1,15 @@
 """Read a memory without CARMA: its live fragments as JSON lines, from whatever is left of its files.
 
-    python tools/read_memory.py FOLDER > fragments.jsonl
+    python tools/read_memory.py FOLDER [KEY] > fragments.jsonl
 
-Follows docs/FORMAT.md and nothing else, so it shows that the format can be read by others: it needs `blake3`,
-`msgpack` and `xxhash`, writes nothing, and uses neither the index nor memory.json. What a file of a spread
-has lost is decoded from its parity files. A fragment whose newest version cannot be had is printed with
-`"state": "blank"`, or as what a dream has put in its place. Sketches and short copies are not read.
+KEY is a file with the data key of an encrypted memory, 64 hexadecimal digits, or - for standard input; never
+the key itself, which a list of processes would show.
+
+Follows docs/FORMAT.md and nothing else, so it shows that the format can be read by others: it needs the two
+files beside it, `blake3`, `msgpack` and `xxhash`, for encrypted memories `cryptography` too. It writes
+nothing, and uses neither the index nor memory.json. What a file of a spread has lost is decoded from its
+parity files. A fragment whose newest version cannot be had is printed with `"state": "blank"`, or as what a
+dream has put in its place. Sketches and short copies are not read.
 """
 
 from __future__ import annotations
@@ -15,159 +19,32 @@ import re
 import struct
 import sys
 import zlib
-from collections.abc import Iterator
-from functools import cache, cached_property
+from collections.abc import Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import msgpack
-from blake3 import blake3
-from xxhash import xxh3_64_intdigest
 
-MAGIC = b"\xc4RM\x1e"
-BODY = struct.Struct("<4sBBHIIQQ16sIQ32s16s")
-HEADER = BODY.size + 8
-SECTOR = 512
-FRAGMENT, TOMBSTONE, FOOTER, LEDGER, RECONSTRUCTION, MANIFEST, PARITY = 2, 3, 4, 6, 8, 9, 11
-APPEND = 1
-SPREAD, COLUMN = 1 << 30, 1 << 31
+from read_records import (  # type: ignore[import-not-found]
+    COLUMN,
+    FRAGMENT,
+    HEADER,
+    LEDGER,
+    MANIFEST,
+    MEMORY,
+    PARITY,
+    RECONSTRUCTION,
+    SPREAD,
+    TOMBSTONE,
+    Header,
+    decode,
+    record_at,
+    records,
+)
 
-
-class Header(NamedTuple):
-    kind: int
-    flags: int
-    length: int
-    version: int
-    seq: int
-    time_ms: int
-    id: bytes
-    segment: int
-    offset: int
-    payload_digest: bytes
-    text_digest: bytes
-
-
-class Found(NamedTuple):
-    """A record (its payload is None if only the header is whole) or, without a header, damage."""
-
-    offset: int
-    length: int
-    header: Header | None
-    payload: bytes | None
-    torn: bool = False
-
-
-def header_at(data: bytes, at: int, segment: int, offset: int) -> Header | None:
-    """The header at `data[at:]`, if it is whole and says that it belongs to that place of the segment."""
-    if len(data) - at < HEADER:
-        return None
-    magic, version, *rest = BODY.unpack_from(data, at)
-    (checksum,) = struct.unpack_from("<Q", data, at + BODY.size)
-    header = Header(*rest)
-    whole = magic == MAGIC and version == 1 and xxh3_64_intdigest(data[at : at + BODY.size]) == checksum
-    return header if whole and (header.segment, header.offset) == (segment, offset) else None
-
-
-def record_at(data: bytes, at: int, segment: int, offset: int) -> tuple[Header, bytes] | None:
-    """The record there, if it is proven."""
-    header = header_at(data, at, segment, offset)
-    payload = data[at + HEADER : at + HEADER + header.length] if header else b""
-    if header is None or len(payload) != header.length or blake3(payload).digest() != header.payload_digest:
-        return None
-    return header, payload
-
-
-def unwritten(data: bytes, start: int, end: int) -> bool:
-    """Whether some of these bytes never reached the disk: the file ends before, or has a sector of zeros."""
-    sectors = range(start // SECTOR * SECTOR, end, SECTOR)
-    parts = (data[max(sector, start) : min(sector + SECTOR, end)] for sector in sectors)
-    return len(data) < end or not all(part.strip(b"\0") for part in parts)
-
-
-def found_at(copies: list[bytes], at: int, end: int, segment: int) -> Found:
-    """What lies at a place: the record of the first copy that has it, else a run of damage."""
-    for data in copies:
-        if record := record_at(data, at, segment, at):
-            return Found(at, HEADER + record[0].length, *record)
-    for data in copies:
-        if header := header_at(data, at, segment, at):
-            past = at + HEADER + header.length
-            torn = all(unwritten(data, at, past) for data in copies)
-            return Found(at, min(past, end) - at, header, None, torn)
-    past = end
-    for data in copies:
-        next_at = data.find(MAGIC, at + 1)
-        while 0 <= next_at < past:
-            if header_at(data, next_at, segment, next_at):
-                past = next_at
-            next_at = data.find(MAGIC, next_at + 1)
-    torn = past - at < HEADER or all(unwritten(data, at, past) for data in copies)
-    return Found(at, past - at, None, None, torn)
-
-
-def records(copies: list[bytes], segment: int) -> Iterator[Found]:
-    """Everything in a segment; what was never written whole is left out."""
-    waiting: list[Found] = []
-    at, end = 0, max(map(len, copies))
-    while at < end:
-        found = found_at(copies, at, end, segment)
-        at += found.length
-        if found.header is not None and (found.header.flags & APPEND or found.header.kind == FOOTER):
-            # The append before this one was acknowledged, so what is damaged in it was whole once.
-            yield from waiting
-            waiting = []
-        waiting.append(found)
-    # Only the end of the log can be torn: every other file was written whole before it got its name.
-    yield from (found for found in waiting if segment >= SPREAD or not found.torn)
-
-
-# The field of 256 elements, and shards that are bytes
-
-
-@cache
-def times(a: int, b: int) -> int:
-    return (0 if b < 2 else times(a << 1 ^ (0x11D if a & 0x80 else 0), b >> 1)) ^ (a if b & 1 else 0)
-
-
-@cache
-def inverse(a: int) -> int:
-    return next(b for b in range(1, 256) if times(a, b) == 1)
-
-
-def scaled(factor: int, shard: bytes) -> bytes:
-    return shard.translate(bytes(times(factor, byte) for byte in range(256)))
-
-
-def added(one: bytes, other: bytes) -> bytes:
-    total = int.from_bytes(one, "little") ^ int.from_bytes(other, "little")
-    return total.to_bytes(len(one), "little")
-
-
-def decode(data: list[bytes | None], parity: list[bytes | None]) -> list[bytes] | None:
-    """All data shards of a stripe; None if too few shards are left. Gauss and Jordan, on shards."""
-    k = len(data)
-    lost = [c for c in range(k) if data[c] is None]
-    rows: list[tuple[list[int], bytes]] = []
-    for j, shard in enumerate(parity):
-        if shard is not None and len(rows) < len(lost):
-            for c, known in enumerate(data):
-                if known is not None:
-                    shard = added(shard, scaled(inverse((k + j) ^ c), known))
-            rows.append(([inverse((k + j) ^ c) for c in lost], shard))
-    if len(rows) < len(lost):
-        return None
-    for at in range(len(lost)):
-        swap = next(row for row in range(at, len(lost)) if rows[row][0][at])
-        rows[at], rows[swap] = rows[swap], rows[at]
-        factor = inverse(rows[at][0][at])
-        pivot = rows[at] = ([times(factor, value) for value in rows[at][0]], scaled(factor, rows[at][1]))
-        for other, (values, shard) in enumerate(rows):
-            if other != at and (factor := values[at]):
-                values = [a ^ times(factor, b) for a, b in zip(values, pivot[0], strict=True)]
-                rows[other] = (values, added(shard, scaled(factor, pivot[1])))
-    found = dict(zip(lost, (shard for _, shard in rows), strict=True))
-    return [found[c] if shard is None else shard for c, shard in enumerate(data)]
-
+if TYPE_CHECKING:
+    from read_seals import Key  # type: ignore[import-not-found]
 
 # Spreads
 
@@ -177,17 +54,33 @@ def name(seq: int, kind: int, version: int, time_ms: int, id: bytes, length: int
     return Header(kind, 0, length, version, seq, time_ms, id, 0, 0, b"", digest)
 
 
-def unpacked(columns: bytes) -> Iterator[Header]:
-    """The records of one map of a manifest."""
-    raw = zlib.decompress(columns)
-    widths = (8, 1, 4, 8, 16, 4, 10)
-    count = len(raw) // sum(widths)
-    values: list[list[bytes]] = []
+WIDTHS = (8, 1, 4, 8, 16, 4, 10)
+OPEN, CLOSED = (0, 5), (1, 2, 3, 4, 6)
+
+
+def columns_of(packed: bytes, which: Iterable[int]) -> dict[int, list[bytes]]:
+    """The values of these columns."""
+    raw = zlib.decompress(packed)
+    count = len(raw) // sum(WIDTHS[column] for column in which)
+    values: dict[int, list[bytes]] = {}
     at = 0
-    for width in widths:
+    for column in which:
         # Byte b of value v stands at b * count + v.
-        values.append([raw[at + v : at + width * count : count] for v in range(count)])
-        at += width * count
+        values[column] = [raw[at + v : at + WIDTHS[column] * count : count] for v in range(count)]
+        at += WIDTHS[column] * count
+    return values
+
+
+def unpacked(part: dict[str, Any], head: list[Any], key: Key | None) -> Iterator[Header]:
+    """The records of one map of a manifest."""
+    if "s" in part:
+        sealed = key.of_manifest(part, head) if key else None
+        if sealed is None:
+            return
+        found = columns_of(part["g"], OPEN) | columns_of(sealed, CLOSED)
+    else:
+        found = columns_of(part["c"], range(len(WIDTHS)))
+    values = [found[column] for column in range(len(WIDTHS))]
     seq = time_ms = 0
     for a, kind, version, b, id, length, digest in zip(*values, strict=True):
         seq += int.from_bytes(a, "little", signed=True)
@@ -199,7 +92,10 @@ def unpacked(columns: bytes) -> Iterator[Header]:
 class Spread:
     """A manifest, and with the files that are left every record that can be had."""
 
-    def __init__(self, head: list[Any], names: list[Header], files: dict[int, list[bytes]]) -> None:
+    def __init__(
+        self, head: list[Any], names: list[Header], files: dict[int, list[bytes]], key: Key | None
+    ) -> None:
+        self.key = key
         number, self.k, m, first = (int(value) for value in head[:4])
         self.segments = range(first, first + self.k)
         self.columns = range(COLUMN + 16 * number, COLUMN + 16 * number + m)
@@ -212,7 +108,7 @@ class Spread:
             self.offsets.append(self.offsets[above] + HEADER + self.names[above].length if above >= 0 else 0)
 
     def width(self, stripe: int) -> int:
-        return HEADER + self.names[stripe * self.k].length
+        return int(HEADER + self.names[stripe * self.k].length)
 
     @cached_property
     def shards(self) -> dict[tuple[int, int], bytes]:
@@ -251,13 +147,15 @@ class Spread:
                 yield record or (self.names[turn], None)
 
     def proven(self, turn: int, data: bytes, at: int) -> tuple[Header, bytes] | None:
-        """The record that was dealt at a turn, if it stands at `data[at:]`."""
+        """The record that was dealt at a turn, if it stands at `data[at:]`, as it is stored."""
         record = record_at(data, at, self.segments[turn % self.k], self.offsets[turn])
-        return record if record and record[0].seq == self.names[turn].seq else None
+        if record is None or record[0].seq != self.names[turn].seq:
+            return None
+        return record if self.key is None or self.key.of_record(*record) is not None else None
 
 
-def spreads(files: dict[int, list[bytes]]) -> list[Spread]:
-    """Every spread of which a whole manifest can be put together."""
+def manifests(files: dict[int, list[bytes]]) -> list[dict[int, dict[str, Any]]]:
+    """The maps of each manifest, by the number of their first record."""
     parts: dict[int, dict[int, dict[str, Any]]] = {}
     for number, copies in files.items():
         if number < COLUMN:
@@ -266,12 +164,49 @@ def spreads(files: dict[int, list[bytes]]) -> list[Spread]:
             if item.payload is not None and item.header is not None and item.header.kind == MANIFEST:
                 part = msgpack.unpackb(item.payload)
                 parts.setdefault((number - COLUMN) // 16, {})[part["i"]] = part
+    return list(parts.values())
+
+
+def spreads(files: dict[int, list[bytes]], key: Key | None) -> list[Spread]:
+    """Every spread of which a whole manifest can be put together."""
     found = []
-    for maps in parts.values():
-        names = [each for _, part in sorted(maps.items()) for each in unpacked(part["c"])]
-        if 0 in maps and maps[0]["h"][4] == len(names):
-            found.append(Spread(maps[0]["h"], names, files))
+    for maps in manifests(files):
+        if 0 in maps:
+            head = maps[0]["h"]
+            names = [each for _, part in sorted(maps.items()) for each in unpacked(part, head, key)]
+            if head[4] == len(names):
+                found.append(Spread(head, names, files, key))
     return found
+
+
+def identities(files: dict[int, list[bytes]]) -> Iterator[dict[str, Any]]:
+    """What the log and the manifests say of the memory."""
+    for number, copies in files.items():
+        for item in records(copies, number) if number < SPREAD else ():
+            if item.header is not None and item.header.kind == MEMORY and item.payload is not None:
+                yield msgpack.unpackb(item.payload)
+    yield from (maps[0]["h"][12] for maps in manifests(files) if 0 in maps)
+
+
+def key_of(secret: bytes, memory: str) -> Key:
+    """What opens the memory with this id. Plain memories are read without `cryptography`."""
+    from read_seals import Key
+
+    return Key(secret, memory)
+
+
+def key_for(files: dict[int, list[bytes]], secret: bytes | None) -> Key | None:
+    """What opens the memory; None if nothing of it is sealed. Exits if the key is not the right one."""
+    newest = max(identities(files), key=lambda each: each["revision"], default={})
+    encryption = newest.get("encryption")
+    if encryption is None:
+        return None
+    if secret is None:
+        sys.exit(f"The memory is encrypted by the data key {encryption['key']}: name a file that holds it.")
+    key = key_of(secret, newest["id"])
+    if key.named() != encryption:
+        sys.exit(f"The memory is encrypted by the data key {encryption['key']}, not by this one.")
+    return key
 
 
 # The memory
@@ -295,12 +230,18 @@ def read_files(folder: Path) -> dict[int, list[bytes]]:
 class Told:
     """What was read: every name of a fragment's write, the proven ones, and the reconstructions."""
 
-    def __init__(self) -> None:
+    def __init__(self, key: Key | None) -> None:
+        self.key = key
         self.names: list[Header] = []
         self.proven: dict[int, tuple[Header, bytes]] = {}
         self.rebuilt: dict[int, tuple[tuple[bool, float, int], dict[str, Any]]] = {}
 
-    def take(self, header: Header, payload: bytes | None) -> None:
+    def take(self, header: Header, stored: bytes | None) -> None:
+        """Note a record, or only its name. stored: its payload, as it stands there."""
+        sealed = self.key is not None and stored is not None
+        payload = self.key.of_record(header, stored) if self.key and stored is not None else stored
+        if sealed and payload is None and header.kind == TOMBSTONE:
+            header = header._replace(kind=FRAGMENT)  # Not the owner's: it ends nothing, and is a version.
         if header.kind in (FRAGMENT, TOMBSTONE):
             self.names.append(header)
         if header.kind == FRAGMENT and payload is not None:
@@ -320,11 +261,13 @@ class Told:
         return {h.id: h for h in sorted(self.names, key=lambda h: (h.version, h.seq, len(h.text_digest)))}
 
 
-def live(folder: Path) -> list[dict[str, Any]]:
-    """The live fragments, by id."""
-    files, told = read_files(folder), Told()
+def live(folder: Path, secret: bytes | None = None) -> list[dict[str, Any]]:
+    """The live fragments, by id. secret: the data key of an encrypted memory."""
+    files = read_files(folder)
+    key = key_for(files, secret)
+    told = Told(key)
     listed: set[int] = set()
-    for spread in spreads(files):
+    for spread in spreads(files, key):
         listed.update(spread.segments)
         for record in spread.records():
             told.take(*record)
@@ -372,8 +315,16 @@ def fragment(header: Header, payload: bytes) -> dict[str, Any]:
     return out
 
 
+def secret_in(name: str) -> bytes:
+    """The data key in a file. Exits if there is none."""
+    text = sys.stdin.read() if name == "-" else Path(name).read_text()
+    if not re.fullmatch("[0-9a-fA-F]{64}", text.strip()):
+        sys.exit("A data key is 64 hexadecimal digits.")
+    return bytes.fromhex(text.strip())
+
+
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: read_memory.py FOLDER")
-    for item in live(Path(sys.argv[1])):
+    if len(sys.argv) not in (2, 3):
+        sys.exit("usage: read_memory.py FOLDER [KEY]")
+    for item in live(Path(sys.argv[1]), secret_in(sys.argv[2]) if len(sys.argv) == 3 else None):
         print(json.dumps(item, ensure_ascii=False))

@@ -39,6 +39,12 @@ class Settings:
     keep_versions: int = 16
     """Older versions of a live fragment that compaction keeps for `history`."""
 
+    # Acting on somebody's behalf
+    idempotency_hours: float = 24.0
+    """How long the answer to a request with an Idempotency-Key is remembered."""
+    acts_waiting: int = 100_000
+    """Acts that may wait for the audit log to copy them; at more of them nothing may be changed."""
+
     # Healing
     read_repair_bytes: int = 4 * 2**20
     """A read decodes a lost record itself if its shards are not longer than this; else a dream does."""

@@ -9,9 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, overload
+from typing import Any, Final, Literal, overload
 
 __all__ = [
+    "UNSET",
+    "Act",
+    "Acted",
+    "Answered",
     "Blank",
     "Fragment",
     "Hit",
@@ -22,9 +26,76 @@ __all__ = [
     "SearchResult",
     "Source",
     "State",
+    "Unset",
 ]
 
 State = Literal["intact", "repaired", "reconstructed", "blank"]
+
+
+class Unset:
+    """The type of `UNSET`."""
+
+    def __repr__(self) -> str:
+        return "UNSET"
+
+
+UNSET: Final = Unset()
+"""The argument was not given; None would clear the field."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """On whose behalf a memory is changed: `Memory.acting` notes it beside the change, in the same append.
+
+    account: who owns the key; key: its fingerprint, never the key. operation: its name, as `fragments.add`.
+    request_id: of the one request. idempotency_key and body_digest (SHA-256 of the request's body, 32 bytes):
+    let the request be repeated without being carried out twice. None where there is none.
+    """
+
+    account: str
+    operation: str
+    key: str | None = None
+    request_id: str | None = None
+    idempotency_key: str | None = None
+    body_digest: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acted:
+    """An act as it was noted, or a dream: what the audit log makes a leaf of.
+
+    seq: number of the write. event: 32 hexadecimal digits. kind: "change" or "dream". account: None if nobody
+    asked for it. written, ended: (id, version) of what was written, and of deletions. counts: of a dream.
+    """
+
+    seq: int
+    event: str
+    kind: str
+    operation: str
+    account: str | None
+    time_ms: int
+    key: str | None = None
+    request_id: str | None = None
+    written: tuple[tuple[str, int], ...] = ()
+    ended: tuple[tuple[str, int], ...] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """What a request with an Idempotency-Key came to, as it was committed with the change itself.
+
+    ids: of the fragments that the answer speaks of, in its order; versions: theirs, as written then (0 for a
+    fragment that was there already). event: of the audit leaf, 32 hexadecimal digits. when: seconds since the
+    epoch.
+    """
+
+    operation: str
+    body_digest: bytes | None
+    ids: tuple[str, ...]
+    versions: tuple[int, ...]
+    event: str
+    when: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

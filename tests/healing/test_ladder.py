@@ -161,7 +161,7 @@ def test_scores_never_fall(folder: Path, texts: dict[str, str]) -> None:
 def test_a_snapshot_gives_records_back_byte_for_byte(folder: Path, texts: dict[str, str]) -> None:
     """It is the same memory, so even the files are as they were."""
     before = of_spread(files(folder))
-    with open_at(folder) as memory:
+    with open_at(folder, read_only=True) as memory:
         memory.export(folder.parent / "memory.tar", format="archive")
     lose_beyond_parity(folder, 12)
     with open_at(folder) as memory:
@@ -172,7 +172,7 @@ def test_a_snapshot_gives_records_back_byte_for_byte(folder: Path, texts: dict[s
 
 def test_an_export_gives_texts_back(folder: Path, texts: dict[str, str]) -> None:
     """Its text is proven by the digest; nothing is taken that has another."""
-    with open_at(folder) as memory:
+    with open_at(folder, read_only=True) as memory:
         memory.export(folder.parent / "lines.jsonl")
     told = (folder.parent / "lines.jsonl").read_text()
     wrong = told.replace("Ann 4: ", "Eve 4: ")

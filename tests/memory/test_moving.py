@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tarfile
 import threading
 from pathlib import Path
 
@@ -126,6 +127,46 @@ def test_a_snapshot_taken_while_writing_goes_on_is_a_whole_memory(open_memory: O
     assert not [finding for finding in copy.doctor() if finding["level"] == "error"]
     with pytest.raises(MemoryExists):
         memory.snapshot(tmp_path / "copy")
+
+
+def test_a_snapshot_holds_what_only_parity_still_gives(open_memory: Open, tmp_path: Path) -> None:
+    """Files of the source are lost or damaged: the copy is whole all the same, and so is an archive."""
+    memory = open_memory()
+    texts = {each.id: each.text for each in memory.add_many([f"kept {n}" for n in range(40)])}
+    memory.compact(linger_s=0.0)
+    segments = sorted((tmp_path / "memory" / "segments").glob("c*"))
+    segments[0].unlink()
+    rotten = bytearray(segments[1].read_bytes())
+    rotten[150] ^= 1
+    segments[1].write_bytes(rotten)
+    counts = memory.snapshot(tmp_path / "copy")
+    assert counts["damaged"] == 0
+    assert memory.export(tmp_path / "archive", format="archive")["damaged"] == 0
+    assert {each.id: each.text for each in open_memory("copy").list()} == texts
+    target = open_memory("target")
+    assert target.import_(tmp_path / "archive")["imported"] == len(texts)
+    assert {each.id: each.text for each in target.list()} == texts
+
+
+def test_a_damaged_archive_is_named_wherever_it_is_damaged(open_memory: Open, tmp_path: Path) -> None:
+    """A bit of an entry's head, an entry that is cut: never a silent end in the middle."""
+    source = open_memory("source", settings=Settings(segment_bytes=4096))
+    texts = [source.add(f"text {n} " + "x" * 300).text for n in range(60)]
+    source.export(tmp_path / "whole", format="archive")
+    whole = (tmp_path / "whole").read_bytes()
+    with tarfile.open(tmp_path / "whole") as archive:
+        heads = [member.offset for member in archive if member.isreg()]
+        ends = [member.offset_data + member.size // 2 for member in archive if member.size > 100]
+    assert len(heads) > 5
+    target = open_memory("target")
+    wrong = [whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :] for at in (head + 130 for head in heads)]
+    for number, data in enumerate([*wrong, *(whole[:end] for end in ends), whole[:-10_240]]):
+        (tmp_path / "wrong").write_bytes(data)
+        with pytest.raises(ArchiveDamaged):
+            target.import_(tmp_path / "wrong")
+        assert target.count() == 0, number
+    target.import_(tmp_path / "whole")
+    assert sorted(each.text for each in target.list(limit=100)) == sorted(texts)
 
 
 def test_compaction_drops_the_dead_and_keeps_the_rest(open_memory: Open, settings: Settings) -> None:

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from carma.store.erasure import MOST_DATA, parity_count
-from carma.store.manifest import DIGEST_BYTES, PART, Head, Listed, Manifest, pack_parts, unpack_parts
+from carma.store.manifest import DIGEST_BYTES, Head, Listed, Manifest
+from carma.store.manifest_parts import PART, pack_parts, unpack_parts
 from carma.store.record import HEADER_BYTES, RecordKind
 from carma.store.segments import PARITY, REWRITTEN
 

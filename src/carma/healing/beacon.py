@@ -57,6 +57,12 @@ class Beacon:
         self._catch_up()
         return due(self._store.clock.now(), self._progress.light, self._progress.deep, self._chance)
 
+    @property
+    def standing(self) -> Progress:
+        """How far the tour under way is, and when the last ones ended."""
+        self._catch_up()
+        return self._progress
+
     def tour(
         self,
         *,

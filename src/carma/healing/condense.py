@@ -15,7 +15,7 @@ from carma.healing.sketch import Sketch, decode_sketch, encode_sketch
 from carma.healing.terms import SketchDamaged
 from carma.store.manifest import Manifest
 from carma.store.payload import decode_text
-from carma.store.record import RecordKind, text_digest
+from carma.store.record import RecordKind
 from carma.store.scan import Intact
 from carma.store.store import Store
 
@@ -41,7 +41,8 @@ class Copies:
         if found is None or sketch is None or not sketch.exact:
             return None
         text = sketch.text
-        return text if text_digest(text).startswith(found[0].records[found[1]].digest) else None
+        digest = self._store.sealing.text_digest(text)
+        return text if digest.startswith(found[0].records[found[1]].digest) else None
 
     def sketch(self, seq: int) -> Sketch | None:
         """The sketch of a write; None if there is none that can be read."""
@@ -167,7 +168,7 @@ class Condenser:
 
     def _new(self, item: Intact) -> bytes:
         return encode_sketch(
-            decode_text(item.payload),
+            decode_text(self._store.payload(item)),
             budget_bytes=self._settings.sketch_bytes,
             surface=self._settings.short_copies,
         )

@@ -102,7 +102,7 @@ class _Dream:
             store, next_cycle(store), planned_s=ceiling, budget_s=budget(ceiling, wishes.budget_s),
             dry_run=wishes.dry_run, cancelled=cancelled, progress=progress,
         )  # fmt: skip
-        self._replicas = Replicas(wishes.sources, store.identity.id)
+        self._replicas = Replicas(wishes.sources, store.identity.id, store.sealing)
         self._mender = Mender(store, self._replicas, self._cycle)
         self._lost: set[int] | None = None
         """Writes that were lost before the rungs for texts; None: not known yet."""

@@ -8,16 +8,16 @@ in the record, which another process may have by now.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from typing import Any
 
-from carma.errors import MemoryBusy, StorageError
+from carma.errors import DreamNotFound, MemoryBusy, StorageError
 from carma.reports import DreamReport, Step
 from carma.store.store import Store
 
-__all__ = ["dreams", "next_cycle", "only_one", "report_of"]
+__all__ = ["dream", "dreams", "next_cycle", "only_one", "report_of"]
 
 _WAITS = 20
 _PAUSE_S = 0.01
@@ -37,14 +37,26 @@ def _step(value: Mapping[str, Any]) -> Step:
 
 def next_cycle(store: Store) -> int:
     """The number of the next cycle, from 1."""
-    row = store.registry.one("SELECT coalesce(max(cycle), 0) FROM cycles")
-    return (int(row[0]) if row else 0) + 1
+    return int(store.rows("SELECT coalesce(max(cycle), 0) FROM cycles")[0][0]) + 1
 
 
 def dreams(store: Store, limit: int, *, steps: bool = False) -> list[DreamReport]:
     """The last cycles, newest first; with their steps if asked for."""
     store.settle()
-    rows = store.registry.rows("SELECT report FROM cycles ORDER BY cycle DESC LIMIT ?", (limit,))
+    return _read(store, store.rows("SELECT report FROM cycles ORDER BY cycle DESC LIMIT ?", (limit,)), steps)
+
+
+def dream(store: Store, cycle: int) -> DreamReport:
+    """One cycle with its steps. Raises DreamNotFound."""
+    store.settle()
+    found = _read(store, store.rows("SELECT report FROM cycles WHERE cycle=?", (cycle,)), steps=True)
+    if not found:
+        raise DreamNotFound(f"There is no dream {cycle}.")
+    return found[0]
+
+
+def _read(store: Store, rows: Sequence[tuple[Any, ...]], steps: bool) -> list[DreamReport]:
+    """Reports as they stand in the registry; one that says it runs while nothing does has failed."""
     found = [report_of(json.loads(row[0])) for row in rows]
     newest = next_cycle(store) - 1
     alive = any(each.status == "running" for each in found) and _is_running(store)
@@ -57,7 +69,7 @@ def dreams(store: Store, limit: int, *, steps: bool = False) -> list[DreamReport
 
 
 def _steps(store: Store, cycle: int) -> tuple[Step, ...]:
-    rows = store.registry.rows("SELECT report FROM steps WHERE cycle=? ORDER BY at", (cycle,))
+    rows = store.rows("SELECT report FROM steps WHERE cycle=? ORDER BY at", (cycle,))
     return tuple(_step(json.loads(row[0])) for row in rows)
 
 

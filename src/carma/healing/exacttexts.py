@@ -15,7 +15,7 @@ from carma.healing.replica import Replicas
 from carma.healing.resources import Resources
 from carma.healing.source import Sources
 from carma.models import Source
-from carma.store.record import HEADER_BYTES, RecordDamaged, text_digest
+from carma.store.record import HEADER_BYTES, RecordDamaged
 from carma.store.store import Store
 
 __all__ = ["ExactTexts"]
@@ -36,7 +36,7 @@ class ExactTexts:
         self._replicas = replicas
         rows = store.registry.rows("SELECT DISTINCT value FROM metadata WHERE key='root'")
         roots = [row[0] for row in rows if isinstance(row[0], str) and row[0].startswith("/")]
-        self._sources = Sources([*replicas.roots, *roots])
+        self._sources = Sources([*replicas.roots, *roots], digest_of=store.sealing.digest)
 
     def prepare(self, losses: Sequence[Lost]) -> None:
         """Read the replicas once, for all of them."""
@@ -47,7 +47,7 @@ class ExactTexts:
         if len(lost.digest) < _LEAST_DIGEST:
             return None
         for rung, text in self._rungs(lost):
-            if text is not None and text_digest(text).startswith(lost.digest):
+            if text is not None and self._store.sealing.text_digest(text).startswith(lost.digest):
                 return text, rung
         return None
 
@@ -84,7 +84,7 @@ class ExactTexts:
             return None  # Together they do not cover anything between them.
         neighbours = [*before, *after]
         for span in _spans(lost, before[0], after[0]):
-            text = from_overlap(span, lost.digest, neighbours)
+            text = from_overlap(span, lost.digest, neighbours, self._store.sealing.digest)
             if text is not None:
                 return text
         return None

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from carma.errors import CarmaError, EmbedderError
 from carma.healing.cycle import Cycle
 from carma.healing.exacttexts import ExactTexts
+from carma.healing.ledger import rejected
 from carma.healing.lost import Lost, Standing, standing
 from carma.healing.priority import priority, references
 from carma.healing.replica import Replicas
@@ -24,8 +25,8 @@ from carma.healing.sketch import Sketch
 from carma.healing.surroundings import Around, Surroundings
 from carma.store.commit import View
 from carma.store.entry import Draft, Entry
-from carma.store.losses import Rebuilt, pack_rebuilt, unpack_rebuilt
-from carma.store.record import RecordKind, text_digest
+from carma.store.losses import REJECTED, Rebuilt, pack_rebuilt, unpack_rebuilt
+from carma.store.record import RecordKind
 from carma.store.store import Store
 
 __all__ = ["Ladder"]
@@ -104,6 +105,11 @@ class Ladder:
         """The semantic rungs."""
         # Nothing but the true text is better than all of its words in order.
         losses = [lost for lost in losses if self._stood(lost).score < 1.0]
+        judged = rejected(self._store)
+        open_ = [lost for lost in losses if lost.seq not in judged]
+        if len(open_) < len(losses):
+            self._cycle.reasons[REJECTED] += len(losses) - len(open_)
+        losses = open_
         if not losses:
             return
         self._cycle.go_on()
@@ -139,9 +145,12 @@ class Ladder:
             written = self._models.write(lost, sketch, around)
             if written is not None and (guess is None or written.score > guess.score):
                 guess = written
-        if guess is not None and lost.digest and text_digest(guess.text).startswith(lost.digest):
+        if guess is not None and self._is_true(guess.text, lost):
             guess = Guess(guess.text, guess.rung, True, 1.0)
         return guess
+
+    def _is_true(self, text: str, lost: Lost) -> bool:
+        return bool(lost.digest) and self._store.sealing.text_digest(text).startswith(lost.digest)
 
     def _is_better(self, guess: Guess, lost: Lost) -> bool:
         stood = self._stood(lost)
@@ -193,8 +202,8 @@ class Ladder:
             sources=guess.sources, cycle=self._cycle.number, time_ms=self._store.now_ms(),
         )  # fmt: skip
         return Draft(
-            RecordKind.RECONSTRUCTION, lost.id, lost.version, pack_rebuilt(rebuilt), text_digest(guess.text),
-            None,
+            RecordKind.RECONSTRUCTION, lost.id, lost.version, pack_rebuilt(rebuilt),
+            self._store.sealing.text_digest(guess.text), None,
         )  # fmt: skip
 
     def _note(self, made: _Made) -> None:

@@ -10,11 +10,15 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from carma.store.losses import REJECTED
 from carma.store.payload import pack_map
 from carma.store.record import RecordKind
 from carma.store.store import Store
 
-__all__ = ["Account", "Loss", "account", "known_blanks", "note_blanks", "note_healed", "unnamed_writes"]
+__all__ = [
+    "Account", "Loss", "account", "known_blanks", "note_blanks", "note_healed", "rejected", "rejection",
+    "unnamed_writes",
+]  # fmt: skip
 
 _PART = 5_000
 """Blanks in one LEDGER record: below 300 KB, so that no stripe gets wide because of it."""
@@ -89,6 +93,16 @@ def note_healed(store: Store, seqs: Iterable[int]) -> list[int]:
     if healed:
         store.settle()
     return healed
+
+
+def rejection(store: Store, seq: int) -> bytes:
+    """The note that the reconstruction of a lost write was thrown away by somebody who looked at it."""
+    return pack_map({"rejected": [[seq, store.now_ms()]]})
+
+
+def rejected(store: Store) -> set[int]:
+    """The lost writes at which nothing is to guess."""
+    return {row[0] for row in store.registry.rows("SELECT seq FROM blanks WHERE reason=?", (REJECTED,))}
 
 
 def unnamed_writes(store: Store) -> int:

@@ -15,6 +15,7 @@ from carma.healing.ledger import Loss
 from carma.reports import Finding, FindingKind
 from carma.store.record import RecordDamaged, parse_header
 from carma.store.scan import record_at
+from carma.store.sealing import PLAIN, Sealing
 from carma.store.store import Store
 
 __all__ = ["Contents", "Files", "Seen", "kind_of", "starts_well", "wrong_at"]
@@ -103,16 +104,18 @@ def kind_of(reason: str) -> FindingKind:
     return _KINDS.get(reason, "bad digest")
 
 
-def wrong_at(data: bytes, segment: int, offset: int, seq: int | None = None) -> str:
+def wrong_at(data: bytes, segment: int, offset: int, seq: int | None = None, sealing: Sealing = PLAIN) -> str:
     """Why the record at `offset` of a segment's bytes is not the proven record of `seq`; "" if it is.
 
-    seq None: any record will do.
+    seq None: any record will do. sealing: of an encrypted memory; what the owner did not seal is wrong.
     """
     try:
         found = record_at(data, offset, segment, offset)
     except RecordDamaged as damage:
         return damage.reason
-    return "misdirected" if seq is not None and found.header.seq != seq else ""
+    if seq is not None and found.header.seq != seq:
+        return "misdirected"
+    return "" if sealing.proves(*found) else "bad seal"
 
 
 def starts_well(data: bytes, segment: int) -> bool:

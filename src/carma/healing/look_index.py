@@ -95,7 +95,7 @@ def _check_pages(store: Store, real: str) -> None:
     if store.read_only and store.disk.size(f"{real}-wal"):
         return  # Another process is writing it; who only reads cannot read it whole.
     # A registry that is open answers from its cache; another connection has to read.
-    registry = Registry.open(real, frozen=store.read_only)
+    registry = Registry.open(real, frozen=store.read_only, key=store.sealing.registry_key)
     try:
         _check_tables(registry)
     finally:
@@ -127,7 +127,11 @@ def look_at_vectors(store: Store, files: Files, place: Place) -> Seen:
         magic, _, _, said = _VECTORS_HEAD.unpack(head.data)
         dimension = said if magic == MAGIC and 0 < said <= 65_536 else dimension
     try:
-        blocks = VectorsFile(store.disk, f"{store.folder}/index", max(dimension, 1), bytes.fromhex(prefix))
+        tag = bytes.fromhex(prefix)
+        blocks = VectorsFile(
+            store.disk, f"{store.folder}/index", max(dimension, 1), tag,
+            sealer=store.sealing.file(b"vectors", tag),
+        )  # fmt: skip
         for _ in blocks.follow():
             pass
     except (CarmaError, ValueError):

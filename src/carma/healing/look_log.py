@@ -68,7 +68,8 @@ class LogLook:
         copies = {copy: self._files.whole(relative(self._store, number, copy)) for copy in COPIES}
         first, second = copies["segments"].data, copies["mirror"].data
         seen = Seen(files=sum(not each.trouble for each in copies.values()), bytes=len(first) + len(second))
-        runs = list(merge_copies(first, lambda: second, max(len(first), len(second)), number))
+        merged = merge_copies(first, lambda: second, max(len(first), len(second)), number)
+        runs = list(self._store.sealing.believed(merged))
         intact = [run for run in runs if isinstance(run, Intact) and run.header.end <= limit]
         seen.records = len(intact)
         hit: set[int] = set()
@@ -91,7 +92,7 @@ class LogLook:
         contents = self._files.whole(path)
         data = contents.data
         expected = self._expected(number)
-        runs = list(merge_copies(data, bytes, len(data), number))
+        runs = list(self._store.sealing.believed(merge_copies(data, bytes, len(data), number)))
         intact = [run for run in runs if isinstance(run, Intact)]
         seen = Seen(files=int(not contents.trouble), bytes=len(data), records=len(intact))
         if not expected:

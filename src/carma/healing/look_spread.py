@@ -69,7 +69,8 @@ class SpreadLook:
         wrong: dict[int, str] = {}
         for index in indices:
             offset = manifest.place(index)[1]
-            reason = contents.trouble or wrong_at(data, number, offset, manifest.records[index].seq)
+            seq = manifest.records[index].seq
+            reason = contents.trouble or wrong_at(data, number, offset, seq, self._store.sealing)
             if reason:
                 wrong[index] = reason
         lost = {

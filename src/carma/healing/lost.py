@@ -91,7 +91,7 @@ def came_back(store: Store) -> list[Intact]:
             item = store.read(segment, offset, length)
         except RecordDamaged:
             continue
-        if item.header.seq == seq:
+        if item.header.seq == seq and store.is_ours(item):
             found.append(item)
     return found
 

@@ -132,7 +132,7 @@ class Mender:
         gone = [
             index
             for index in manifest.in_segment(job.number)
-            if wrong_at(data, job.number, manifest.place(index)[1], manifest.records[index].seq)
+            if self._is_wrong(data, job.number, manifest, index)
         ]
         self._count(job.number, len(gone))
         for index in gone:
@@ -153,15 +153,20 @@ class Mender:
             self.broken.discard(job.number)
         return rungs if left >= 0 else Counter()
 
+    def _is_wrong(self, data: bytes, number: int, manifest: Manifest, index: int) -> bool:
+        seq, offset = manifest.records[index].seq, manifest.place(index)[1]
+        return bool(wrong_at(data, number, offset, seq, self._store.sealing))
+
     def _record(self, manifest: Manifest, index: int) -> tuple[Intact | None, str]:
         segment, offset, _ = manifest.place(index)
         decoded = self._store.spreads.rebuild(segment, offset)
         if decoded is not None:
             return decoded, "parity"
         older = self._lingering.record(manifest, index)
-        if older is not None:
+        if older is not None and self._store.is_ours(older):
             return older, "mirror"
-        return self._replicas.record(manifest, index), "replica"
+        other = self._replicas.record(manifest, index)
+        return other if other is not None and self._store.is_ours(other) else None, "replica"
 
     def _column(self, manifest: Manifest, job: Job) -> Counter[str]:
         """A parity file; it waits until its segments are whole."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Final
 
-from blake3 import blake3
+from carma.store.sealing import Digest, plain_digest
 
 __all__ = ["Neighbour", "Span", "from_overlap"]
 
@@ -25,12 +25,14 @@ _DEPTH_MOST: Final = 64
 _DIGEST_LEAST: Final = 8
 
 
-def from_overlap(span: Span, digest: bytes, neighbours: Sequence[Neighbour]) -> str | None:
+def from_overlap(
+    span: Span, digest: bytes, neighbours: Sequence[Neighbour], digest_of: Digest = plain_digest
+) -> str | None:
     """The text of `span`, wholly covered by its neighbours, or None.
 
     digest: BLAKE3 of the text in UTF-8, or its first bytes (8 at least).
     neighbours: in any order; one whose text is not as long as its span (a derived text, another encoding) is
-    left out.
+    left out. digest_of: of an encrypted memory the keyed one.
     """
     first, last = span
     if last <= first or len(digest) < _DIGEST_LEAST:
@@ -44,7 +46,7 @@ def from_overlap(span: Span, digest: bytes, neighbours: Sequence[Neighbour]) -> 
         key=lambda one: (-one[1], one[0], one[2]),
     )
     for text in islice(_covers(first, last, useful), _COVERS_MOST):
-        if blake3(text).digest(len(digest)) == digest:
+        if digest_of(text)[: len(digest)] == digest:
             try:
                 return text.decode("utf-8")
             except UnicodeDecodeError:

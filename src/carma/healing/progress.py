@@ -1,7 +1,8 @@
 """The beacon's cursor: where a tour is and when the last one ended, kept between processes.
 
 A small JSON file in the index folder, replaced as a whole, with a digest. It is disposable: without it the
-next tour begins anew. On a read-only directory it stays in memory.
+next tour begins anew. On a read-only directory it stays in memory. In an encrypted memory it is sealed as a
+whole.
 """
 
 from __future__ import annotations
@@ -71,9 +72,11 @@ def load_progress(store: Store) -> Progress:
     try:
         file = store.disk.open(f"{store.folder}/{_NAME}")
         try:
-            value = json.loads(file.pread(file.size(), 0))
+            data = file.pread(file.size(), 0)
         finally:
             file.close()
+        sealer = store.sealing.file(_NAME.encode())
+        value = json.loads((sealer.open(data) or b"") if sealer is not None else data)
         if value.pop("digest") != _digest(value) or value.pop("format") != _FORMAT:
             return Progress()
         counts = {**value["counts"], "hit": tuple(value["counts"]["hit"])}
@@ -92,6 +95,9 @@ def save_progress(store: Store, progress: Progress) -> None:
     kept = () if progress.complete else progress.findings[:_MOST_KEPT]
     value = {"format": _FORMAT, **asdict(replace(progress, findings=kept))}
     data = json.dumps(value | {"digest": _digest(value)}).encode()
+    sealer = store.sealing.file(_NAME.encode())
+    if sealer is not None:
+        data = sealer.seal(data)
     path = f"{store.folder}/{_NAME}"
     with suppress(CarmaError, FileNotFoundError):
         write_whole(store.disk, f"{path}.new", data)

@@ -33,7 +33,7 @@ def rebuild_registry(store: Store) -> int:
     if path is not None:
         # Nobody may spread or sweep while it is filled: what was moved then would be in neither place.
         with store.alone():
-            registry = Registry.create(path)
+            registry = Registry.create(path, key=store.sealing.registry_key)
             try:
                 fill(registry, store.spreads, store.identity.id)
                 usable = registry.state("complete") == 1

@@ -6,6 +6,9 @@ payload digest proves the rest. From any other only the text is taken, where it 
 and version and has the lost text's digest. A folder or file that is none of these may still be where texts
 were ingested from (`roots`).
 
+A replica of an encrypted memory is opened with the same owner's key, whatever memory it is; one that another
+key sealed says nothing. So a copy that outlived the key of its owner brings nothing back.
+
 Rejected: asking a replica about each lost record; it is read once, for all of them.
 """
 
@@ -14,19 +17,22 @@ from __future__ import annotations
 import json
 import os
 import tarfile
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 
-from carma.errors import CarmaError
+from carma.errors import CarmaError, VaultNeeded, VaultWrong
 from carma.healing.lingering import moved_to
 from carma.ports.disk import LocalDisk
-from carma.store.identity import read_identity
+from carma.store.archived import Archived
+from carma.store.identity import Identity
 from carma.store.manifest import Manifest
+from carma.store.opening import known_identity
 from carma.store.parity import Spreads
 from carma.store.payload import decode_text
-from carma.store.record import RecordKind, text_digest
+from carma.store.record import RecordDamaged, RecordKind
 from carma.store.scan import Intact, merge_copies
+from carma.store.sealing import PLAIN, Sealing
 from carma.store.segments import Segments
 
 __all__ = ["Replicas"]
@@ -38,11 +44,12 @@ _MOST_TEXTS = 200_000
 class Replicas:
     """Other copies of a memory. Opened for reading only, and only when something is lost.
 
-    sources: paths. memory: the id of the memory that is healed.
+    sources: paths. memory: the id of the memory that is healed. sealing: how it is sealed.
     """
 
-    def __init__(self, sources: Sequence[str], memory: str) -> None:
+    def __init__(self, sources: Sequence[str], memory: str, sealing: Sealing = PLAIN) -> None:
         self._memory = memory
+        self._sealing = sealing
         self._paths = [os.path.abspath(os.path.expanduser(path)) for path in sources]
         self.roots = [path for path in self._paths if not _is_memory(path) and not _is_export(path)]
         """Those of the sources that hold what was ingested."""
@@ -75,6 +82,8 @@ class Replicas:
                     self._lines(path)
                 elif not os.path.exists(path):
                     self._troubled[path] = "a source does not exist"
+            except (VaultNeeded, VaultWrong):
+                self._troubled[path] = "a source is encrypted by another key"
             except (OSError, CarmaError, tarfile.TarError, EOFError):
                 self._troubled[path] = "a source cannot be read"
 
@@ -86,7 +95,7 @@ class Replicas:
     def text(self, id: bytes, version: int, digest: bytes) -> str | None:
         """The text of a fragment's version, if one of the sources has one with this digest."""
         for text in self._texts.get((id, version), ()):
-            if digest and text_digest(text).startswith(digest):
+            if digest and self._sealing.text_digest(text).startswith(digest):
                 return text
         return None
 
@@ -96,19 +105,30 @@ class Replicas:
         disk = LocalDisk()
         segments = Segments(disk, path)
         try:
-            identity = read_identity(disk, path)
-            spreads = Spreads(segments)
-            known = identity.id if identity is not None else _named(spreads)
-            for item in _everything(segments, spreads):
-                self._take(item, known == self._memory)
+            identity = known_identity(disk, path)
+            segments.sealing = self._theirs(identity)
+            self._take_all(identity, _everything(segments, Spreads(segments)), segments.sealing)
         finally:
             segments.close()
 
     def _archive(self, path: str) -> None:
-        with tempfile.TemporaryDirectory(prefix="carma-replica-") as folder:
-            with tarfile.open(path) as archive:
-                archive.extractall(folder, filter="data")
-            self._folder(f"{folder}/memory")
+        with open(path, "rb") as file:
+            archive = Archived(file, path)
+            self._take_all(archive.identity, archive.records(), self._theirs(archive.identity))
+
+    def _theirs(self, identity: Identity | None) -> Sealing:
+        """How a source is sealed. Raises VaultNeeded, VaultWrong."""
+        if identity is None or identity.encryption is None:
+            return PLAIN
+        identity.check(self._sealing.cipher)
+        return Sealing(self._sealing.cipher, identity.id)
+
+    def _take_all(self, identity: Identity | None, items: Iterable[Intact], sealing: Sealing) -> None:
+        # A record is taken as it is stored, so it must be sealed as ours are.
+        same = identity is not None and identity.id == self._memory
+        same = same and (sealing.cipher is None) == (self._sealing.cipher is None)
+        for item in items:
+            self._take(item, same, sealing)
 
     def _lines(self, path: str) -> None:
         with open(path, encoding="utf-8") as file:
@@ -121,13 +141,15 @@ class Replicas:
                 except (ValueError, KeyError, TypeError):
                     continue
 
-    def _take(self, item: Intact, same: bool) -> None:
+    def _take(self, item: Intact, same: bool, sealing: Sealing) -> None:
         header = item.header
         if same and header.seq in self._wanted:
             self._records.setdefault(header.seq, item)
         key = (header.id, header.version)
         if header.kind == RecordKind.FRAGMENT and key in self._asked:
-            self._texts.setdefault(key, []).append(decode_text(item.payload))
+            with suppress(RecordDamaged):
+                text = decode_text(sealing.payload(item.header, item.payload))
+                self._texts.setdefault(key, []).append(text)
 
 
 def _everything(segments: Segments, spreads: Spreads) -> Iterator[Intact]:
@@ -140,12 +162,6 @@ def _everything(segments: Segments, spreads: Spreads) -> Iterator[Intact]:
         if number not in listed:
             found = merge_copies(*segments.both(number), number)
             yield from (item for item in found if isinstance(item, Intact))
-
-
-def _named(spreads: Spreads) -> str:
-    """The id of a memory whose memory.json is gone."""
-    manifests = spreads.manifests()
-    return str(manifests[-1].head.identity.get("id")) if manifests else ""
 
 
 def _is_memory(path: str) -> bool:

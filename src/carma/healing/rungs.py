@@ -77,7 +77,9 @@ class Words:
         if not tokens or (rung == "compose" and digest is None):
             return None
         if self._restorer is None:
-            self._restorer = Restorer(self._texts(), clock=self._store.clock)
+            self._restorer = Restorer(
+                self._texts(), clock=self._store.clock, digest_of=self._store.sealing.digest
+            )
         found = self._restorer.restore(tokens, digest=digest, nearby=nearby, budget_ms=budget_ms)
         if found.exact:
             return Guess(found.text, rung, True, 1.0)

@@ -65,7 +65,7 @@ def _true_record(
 ) -> Intact | None:
     try:
         item = store.segments.read(segment, offset, length)
-        if item.header.seq == seq:
+        if item.header.seq == seq and store.is_ours(item):
             return item
     except RecordDamaged:
         pass

@@ -22,6 +22,7 @@ from blake3 import blake3
 from carma.ingest.document import Document
 from carma.ingest.parse import parse
 from carma.models import Source
+from carma.store.sealing import Digest, plain_digest
 
 __all__ = ["Reader", "Sources", "from_source", "read_below"]
 
@@ -29,6 +30,9 @@ Reader = Callable[[str, Sequence[str], int], bytes | None]
 """`read(root, parts, most)`: the bytes of the file `parts` below the folder `root` (of `root` itself if there
 are no parts), None where it cannot be read, is no regular file, has more than `most` bytes, or a link is on
 the way."""
+
+Has = Callable[[bytes, bytes], bool]
+"""Whether bytes have a digest, of which the first bytes are known."""
 
 FILE_BYTES: Final = 64 << 20
 _WINDOWS_MOST: Final = 100_000
@@ -80,7 +84,8 @@ class Sources:
     """The files that a memory was ingested from. Keeps what the last few files held.
 
     roots: the folders and files that were ingested, or folders that hold them now; absolute paths.
-    file_bytes: a longer file is not read. paragraph_chars: as they were ingested with.
+    file_bytes: a longer file is not read. paragraph_chars: as they were ingested with. digest_of: how texts
+    are digested; of an encrypted memory the keyed way.
     """
 
     def __init__(
@@ -90,7 +95,9 @@ class Sources:
         read: Reader | None = None,
         file_bytes: int = FILE_BYTES,
         paragraph_chars: int = 1_200,
+        digest_of: Digest = plain_digest,
     ) -> None:
+        self._digest_of = digest_of
         self._roots = [root.rstrip("/") or "/" for root in roots]
         self._read = read_below if read is None else read
         self._file_bytes, self._paragraph_chars = file_bytes, paragraph_chars
@@ -104,11 +111,14 @@ class Sources:
         parts = source.path.split("/")
         if any(part in ("", ".", "..") or "\x00" in part for part in parts):
             return None
-        if source.span is None and _has(parts[-1].encode("utf-8", "replace"), digest):
+        has = self._has
+        if source.span is None and has(parts[-1].encode("utf-8", "replace"), digest):
             return parts[-1]  # A folder's or a file's own fragment says its name.
         for raw, texts in self._held(source.path, parts):
             found = (
-                _look_up(texts, digest) or _in_span(raw, source, digest) or _elsewhere(raw, source, digest)
+                _look_up(texts, digest, has)
+                or _in_span(raw, source, digest, has)
+                or _elsewhere(raw, source, digest, has)
             )
             if found is not None:
                 return found
@@ -122,7 +132,7 @@ class Sources:
             for root, below in self._places(parts):
                 raw = self._read(root, below, self._file_bytes)
                 if raw is not None:
-                    known.append((raw, _texts(parts[-1], raw, self._paragraph_chars)))
+                    known.append((raw, _texts(parts[-1], raw, self._paragraph_chars, self._digest_of)))
             self._files[path] = known
             while len(self._files) > _FILES_KEPT:
                 self._files.popitem(last=False)
@@ -137,8 +147,11 @@ class Sources:
         for root in self._roots:
             yield root, parts
 
+    def _has(self, data: bytes, digest: bytes) -> bool:
+        return self._digest_of(data)[: len(digest)] == digest
 
-def _texts(name: str, raw: bytes, paragraph_chars: int) -> dict[bytes, str]:
+
+def _texts(name: str, raw: bytes, paragraph_chars: int, digest_of: Digest) -> dict[bytes, str]:
     """The texts that an ingest would make of a file, by digest."""
     try:
         parsed = parse(name, raw, paragraph_chars=paragraph_chars)
@@ -150,28 +163,28 @@ def _texts(name: str, raw: bytes, paragraph_chars: int) -> dict[bytes, str]:
             if len(found) >= _TEXTS_KEPT:
                 return found
             try:
-                found[blake3(node.text.encode("utf-8")).digest(_DIGEST_BYTES)] = node.text
+                found[digest_of(node.text.encode("utf-8"))[:_DIGEST_BYTES]] = node.text
             except UnicodeEncodeError:
                 continue
     return found
 
 
-def _look_up(texts: dict[bytes, str], digest: bytes) -> str | None:
+def _look_up(texts: dict[bytes, str], digest: bytes, has: Has) -> str | None:
     if len(digest) >= _DIGEST_BYTES:
         text = texts.get(digest[:_DIGEST_BYTES])
-        return text if text is not None and _has(text.encode("utf-8"), digest) else None
+        return text if text is not None and has(text.encode("utf-8"), digest) else None
     return next((text for full, text in texts.items() if full.startswith(digest)), None)
 
 
-def _in_span(raw: bytes, source: Source, digest: bytes) -> str | None:
+def _in_span(raw: bytes, source: Source, digest: bytes, has: Has) -> str | None:
     """The span as it stands, as plain text."""
     if source.span is None:
         return None
     first, last = source.span
-    return _text_of(raw[max(0, first) : max(0, last)], digest)
+    return _text_of(raw[max(0, first) : max(0, last)], digest, has)
 
 
-def _elsewhere(raw: bytes, source: Source, digest: bytes) -> str | None:
+def _elsewhere(raw: bytes, source: Source, digest: bytes, has: Has) -> str | None:
     """A window as long as the span whose bytes have the span's digest and whose text has the text's."""
     if source.span is None or source.digest is None:
         return None
@@ -187,7 +200,7 @@ def _elsewhere(raw: bytes, source: Source, digest: bytes) -> str | None:
     view = memoryview(raw)
     for at in _outwards(first, len(raw) - length, windows):
         if blake3(view[at : at + length]).digest(len(wanted)) == wanted:
-            return _text_of(raw[at : at + length], digest)
+            return _text_of(raw[at : at + length], digest, has)
     return None
 
 
@@ -204,18 +217,14 @@ def _outwards(middle: int, last: int, most: int) -> Iterator[int]:
             high, most = high + 1, most - 1
 
 
-def _text_of(data: bytes, digest: bytes) -> str | None:
+def _text_of(data: bytes, digest: bytes, has: Has) -> str | None:
     """The bytes of a span as text, in the encodings that an ingest knows, if it has the digest."""
     if not data:
         return None
-    if _has(data, digest):
+    if has(data, digest):
         try:
             return data.decode("utf-8")
         except UnicodeDecodeError:
             return None
     text = Document.decode(data).text
-    return text if _has(text.encode("utf-8"), digest) else None
-
-
-def _has(data: bytes, digest: bytes) -> bool:
-    return blake3(data).digest(len(digest)) == digest
+    return text if has(text.encode("utf-8"), digest) else None

@@ -83,7 +83,7 @@ def proven_text(store: Store, exact: Exact, seq: int, segment: int, offset: int,
         return store.read_text(seq, segment, offset, length)
     except RecordDamaged:
         found = exact.record(seq, segment, offset)
-        return decode_text(found[0].payload) if found is not None else exact.text(seq)
+        return decode_text(store.payload(found[0])) if found is not None else exact.text(seq)
 
 
 class Surroundings:

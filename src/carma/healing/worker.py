@@ -3,7 +3,8 @@
 A thread that computes lifts the slowest reads of its process a thousandfold; another process does not. It
 runs at the lowest sensible priority and with one thread for each library, so that whoever reads has the
 machine. What it does it tells as lines of JSON on its standard error, and its report is the one line on its
-standard output.
+standard output. The key of an encrypted memory comes through a pipe of its own, which is read once and
+closed: a command line and an environment can be read by others.
 
 Its standard input is a pipe that its parent holds and never writes to: when the parent is gone the pipe ends,
 and the dream ends after the step it is in. Rejected: a shared queue (`multiprocessing` would import the
@@ -24,7 +25,7 @@ from dataclasses import asdict
 from typing import IO, Any
 
 from carma.config import Settings
-from carma.errors import CarmaError, DreamFailed
+from carma.errors import CarmaError, DreamFailed, InvalidInput
 from carma.healing.cycle import Progress
 from carma.healing.dream import Wishes
 from carma.healing.dreamlog import report_of
@@ -35,6 +36,7 @@ __all__ = [
     "Orders",
     "cancelled_by_signals",
     "command",
+    "key_from",
     "settings_of",
     "teller",
 ]
@@ -43,17 +45,19 @@ _NICE = 10
 _KILL_AFTER_S = 10.0
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "ORT_NUM_THREADS")
 _ERROR_BYTES = 4096
+_KEY_BYTES = 32
 
 Orders = Callable[[], bool]
 """Asked before every step whether to stop."""
 
 
-def command(folder: str, wishes: Wishes, settings: Settings) -> list[str]:
-    """The command line of the process."""
+def command(folder: str, wishes: Wishes, settings: Settings, key_pipe: int | None = None) -> list[str]:
+    """The command line of the process. key_pipe: the descriptor that the data key comes from."""
     line = [sys.executable, "-m", "carma", "dream", "--store", folder, "--json", "--in-process", "--tell"]
     if wishes.budget_s is not None:
         line += ["--budget", repr(float(wishes.budget_s))]
     line += ["--dry-run"] if wishes.dry_run else []
+    line += ["--key-pipe", str(key_pipe)] if key_pipe is not None else []
     line += [] if wishes.exact else ["--no-exact"]
     for source in wishes.sources:
         line += ["--source", source]
@@ -72,11 +76,14 @@ def settings_of(text: str) -> Settings:
 
 
 class DreamProcess:
-    """One dream in a process of its own. Made by whoever waits for it; `stop` may be called from anywhere."""
+    """One dream in a process of its own. Made by whoever waits for it; `stop` may be called from anywhere.
 
-    def __init__(self, folder: str, wishes: Wishes, settings: Settings) -> None:
+    key: the data key of an encrypted memory.
+    """
+
+    def __init__(self, folder: str, wishes: Wishes, settings: Settings, key: bytes | None = None) -> None:
         self._folder = folder
-        self._line = command(folder, wishes, settings)
+        self._wishes, self._settings, self._key = wishes, settings, key
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
         self._stopped = False
@@ -87,10 +94,7 @@ class DreamProcess:
         with self._lock:
             if self._stopped:
                 raise DreamFailed("The dream was stopped before it began.")
-            process = self._process = subprocess.Popen(
-                self._line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                env={**os.environ, **dict.fromkeys(_THREADS, "1")},
-            )  # fmt: skip
+            process = self._process = self._start()
         assert process.stdout is not None and process.stderr is not None and process.stdin is not None
         listener = threading.Thread(
             target=self._listen, args=(process.stderr, progress), name="carma-dream-news", daemon=True
@@ -107,6 +111,18 @@ class DreamProcess:
             for stream in (process.stdin, process.stdout, process.stderr):
                 stream.close()
         return self._report(output, process.returncode)
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        pipe = _pipe_with(self._key) if self._key is not None else None
+        try:
+            return subprocess.Popen(
+                command(self._folder, self._wishes, self._settings, pipe), stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=() if pipe is None else (pipe,),
+                env={**os.environ, **dict.fromkeys(_THREADS, "1")},
+            )  # fmt: skip
+        finally:
+            if pipe is not None:
+                os.close(pipe)
 
     def stop(self) -> None:
         """Ask it to end after the step it is in, and see that it does."""
@@ -140,6 +156,16 @@ class DreamProcess:
             raise _error(self._said, code) from None
 
 
+def _pipe_with(key: bytes) -> int:
+    """A descriptor from which `key` can be read once."""
+    reading, writing = os.pipe()
+    try:
+        os.write(writing, key)  # A pipe takes so few bytes at once, whoever reads.
+    finally:
+        os.close(writing)
+    return reading
+
+
 def _error(said: bytes, code: int) -> CarmaError:
     """The error that the process ended with, as its own class where it is one of the error tree."""
     try:
@@ -156,6 +182,18 @@ def _kinds(kind: type[CarmaError]) -> Sequence[type[CarmaError]]:
 
 
 # In the process itself
+
+
+def key_from(pipe: int) -> bytes:
+    """The data key that `DreamProcess` passed on. Raises InvalidInput."""
+    try:
+        with os.fdopen(pipe, "rb") as file:
+            key = file.read(_KEY_BYTES + 1)
+    except OSError as error:
+        raise InvalidInput(f"There is no pipe {pipe} with a data key.") from error
+    if len(key) != _KEY_BYTES:
+        raise InvalidInput(f"What came through the pipe {pipe} is no data key.")
+    return key
 
 
 def cancelled_by_signals(*, with_parent: bool) -> Orders:

@@ -10,14 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from carma.models import Source
+from carma.ingest.node import digest_of
+from carma.models import Fragment, Source
 
 __all__ = ["Add", "Delete", "Existing", "IngestSink", "Move", "Operation", "Restate", "Update"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Existing:
-    """A live fragment as the memory holds it; `digest` is that of its text (`Fragment.digest`)."""
+    """A live fragment as the memory holds it; `digest` is that of its text, and no key goes into it."""
 
     id: str
     parent: str | None
@@ -26,6 +27,22 @@ class Existing:
     digest: str
     metadata: Mapping[str, Any] = field(default_factory=dict)
     source: Source | None = None
+
+    @classmethod
+    def of(cls, fragment: Fragment) -> Existing:
+        """A fragment that was read. Its own digest is keyed where the memory is encrypted, and stands here
+        only if the text is not there to tell.
+        """
+        proven = fragment.state in ("intact", "repaired")
+        return cls(
+            id=fragment.id,
+            parent=fragment.parent,
+            position=fragment.position,
+            kind=fragment.kind,
+            digest=digest_of(fragment.text.encode()) if proven else fragment.digest,
+            metadata=fragment.metadata,
+            source=fragment.source,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,12 +9,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from contextvars import copy_context
 from functools import partial, wraps
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast
 
 from carma.memory.memory import Memory
+from carma.models import Act
 
 __all__ = ["AsyncMemory"]
 
@@ -48,6 +51,11 @@ class AsyncMemory:
         """As `Memory.open`."""
         return cls(await asyncio.to_thread(partial(Memory.open, path, **options)))
 
+    @classmethod
+    async def encrypt(cls, path: str | Path, **options: Any) -> dict[str, Any]:
+        """As `Memory.encrypt`."""
+        return await asyncio.to_thread(partial(Memory.encrypt, path, **options))
+
     @property
     def sync(self) -> Memory:
         """The memory itself."""
@@ -63,8 +71,14 @@ class AsyncMemory:
         """Whether this memory can only be read."""
         return self._memory.read_only
 
+    def acting(self, act: Act) -> AbstractContextManager[None]:
+        """As `Memory.acting`: `with memory.acting(act): await memory.add(…)`."""
+        return self._memory.acting(act)
+
     async def _run(self, call: Callable[[], R]) -> R:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, call)
+        # The context goes along: who acts (`acting`) is a part of it.
+        context = copy_context()
+        return await asyncio.get_running_loop().run_in_executor(self._pool, context.run, call)
 
     async def close(self) -> None:
         """As `Memory.close`."""
@@ -79,8 +93,12 @@ class AsyncMemory:
     ) -> None:
         await self.close()
 
+    accept = _twin(Memory.accept)
+    acts = _twin(Memory.acts)
+    acts_copied = _twin(Memory.acts_copied)
     add = _twin(Memory.add)
     add_many = _twin(Memory.add_many)
+    answered = _twin(Memory.answered)
     blanks = _twin(Memory.blanks)
     children = _twin(Memory.children)
     clear_breaker = _twin(Memory.clear_breaker)
@@ -100,11 +118,13 @@ class AsyncMemory:
     list = _twin(Memory.list)
     parent = _twin(Memory.parent)
     reembed = _twin(Memory.reembed)
+    reject = _twin(Memory.reject)
     repair_index = _twin(Memory.repair_index)
     rest = _twin(Memory.rest)
     scan = _twin(Memory.scan)
     search = _twin(Memory.search)
     search_many = _twin(Memory.search_many)
+    show_dream = _twin(Memory.show_dream)
     snapshot = _twin(Memory.snapshot)
     stats = _twin(Memory.stats)
     topology = _twin(Memory.topology)

@@ -21,6 +21,7 @@ class Base:
         self._finder = parts.finder
         self._keeper = parts.keeper
         self._upkeep = parts.upkeep
+        self._actor = parts.actor
 
     def _ready(self) -> None:
         self._store.check_open()

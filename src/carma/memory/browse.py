@@ -81,7 +81,7 @@ class Browser:
         """How many live fragments the scope has."""
         condition, bindings = scope.condition()
         self._store.settle()
-        rows = self._store.registry.rows(
+        rows = self._store.rows(
             f"SELECT count(*) FROM fragments WHERE {VISIBLE} AND {condition}",
             {"now": self._store.clock.now(), **bindings},
         )
@@ -97,7 +97,7 @@ class Browser:
     def below(self, id: bytes, limit: int = -1) -> list[bytes]:
         """Ids of all live fragments below one, parents before their children; a cycle ends."""
         self._store.settle()
-        rows = self._store.registry.rows(
+        rows = self._store.rows(
             "WITH RECURSIVE below(id) AS (SELECT id FROM fragments WHERE live AND parent = :id "
             "UNION SELECT f.id FROM fragments f JOIN below ON f.parent = below.id WHERE f.live) "
             "SELECT id FROM below WHERE id <> :id LIMIT :limit",

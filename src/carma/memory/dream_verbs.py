@@ -5,7 +5,9 @@ from __future__ import annotations
 import builtins
 import os
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
+from carma.errors import InvalidInput
 from carma.healing import dreamlog
 from carma.healing.cycle import Progress
 from carma.healing.dream import Wishes
@@ -15,6 +17,8 @@ from carma.memory.heal_verbs import HealVerbs
 from carma.reports import DreamReport
 
 __all__ = ["DreamVerbs"]
+
+_MOST_CYCLE = 2**53
 
 
 class DreamVerbs(HealVerbs):
@@ -52,12 +56,22 @@ class DreamVerbs(HealVerbs):
         Raises ReadOnlyMemory, MemoryBusy (a dream runs already), InvalidInput.
         """
         self._ready()
+        if budget_s is not None and not budget_s >= 0:
+            raise InvalidInput(f"budget_s is {budget_s}; a dream has at least 0 seconds.")
         wishes = Wishes(budget_s=budget_s, dry_run=dry_run, exact=exact, sources=absolute(sources))
-        return self.dreamer.run(
-            wishes, progress=progress, model=model, in_process=in_process, cancelled=cancelled
-        )
+        with nullcontext() if dry_run else self._actor.long():
+            return self.dreamer.run(
+                wishes, progress=progress, model=model, in_process=in_process, cancelled=cancelled
+            )
 
     def dreams(self, limit: int = 20, *, steps: bool = False) -> builtins.list[DreamReport]:
         """The last repair cycles, newest first. steps: with everything they did."""
         self._ready()
         return dreamlog.dreams(self._store, self._limit(limit), steps=steps)
+
+    def show_dream(self, cycle: int) -> DreamReport:
+        """One repair cycle, with everything it did. Raises DreamNotFound, InvalidInput (no such number)."""
+        self._ready()
+        if isinstance(cycle, bool) or not isinstance(cycle, int) or not 1 <= cycle <= _MOST_CYCLE:
+            raise InvalidInput(f"{cycle!r:.80} is not the number of a dream; they count from 1.")
+        return dreamlog.dream(self._store, cycle)

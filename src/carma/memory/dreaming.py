@@ -1,8 +1,8 @@
 """Dreaming, from the side of an open memory: what it lends to a dream, and where the dream runs.
 
 On a real disk a dream is a process of its own, so that reads do not wait for it. It runs in this process
-where another could not do it: on a simulated disk, with an embedder or a language model that only this
-process has.
+where another could not do it: on a simulated disk, with an embedder, a language model or a cipher that only
+this process has.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,14 @@ from carma.reports import DreamReport
 __all__ = ["Dreamer", "absolute"]
 
 Reindex = Callable[[], Mapping[str, Any]]
+
+
+@runtime_checkable
+class Portable(Protocol):
+    """A cipher whose key another process of ours can be given: `carma.access.vault.datakey`."""
+
+    def hand_over(self) -> bytes:
+        """The key."""
 
 
 class Dreamer:
@@ -74,12 +82,23 @@ class Dreamer:
     def _elsewhere(self, wishes: Wishes, progress: Progress | None) -> DreamReport:
         self._store.settle()
         self._parts.keeper.meaning.write_vectors()
-        process = DreamProcess(self._store.folder, wishes, self._store.settings)
+        cipher = self._store.sealing.cipher
+        key = cipher.hand_over() if isinstance(cipher, Portable) else None
+        process = DreamProcess(self._store.folder, wishes, self._store.settings, key)
         self._running.add(process)
+
+        def told(done: int, total: int, what: str) -> None:
+            try:
+                self._store.refuse()
+            except CarmaError:
+                process.stop()  # The key that it was given was destroyed meanwhile.
+            if progress is not None:
+                progress(done, total, what)
+
         try:
             if self._closed:
                 process.stop()
-            return process.run(progress)
+            return process.run(told if key is not None else progress)
         finally:
             self._running.discard(process)
 
@@ -97,6 +116,9 @@ class Dreamer:
     def _can_be_elsewhere(self) -> bool:
         """Whether another process could open this memory with the same embedder."""
         if self._store.disk.real_path(self._store.folder) is None or not sys.executable:
+            return False
+        cipher = self._store.sealing.cipher
+        if cipher is not None and not isinstance(cipher, Portable):
             return False
         fingerprint = self._parts.keeper.meaning.fingerprint
         if fingerprint is None or MiniLM().fingerprint == fingerprint:

@@ -64,9 +64,11 @@ class Finder:
         query = self._query(query)
         if mode != "words":
             self._keeper.await_pending()
+        with np.errstate(over="ignore"):  # What is too large for 32 bits becomes infinite, and is refused.
+            asked = np.asarray(vector, np.float32).reshape(-1) if vector is not None else None
         ranked = self._current().rank(
             query,
-            np.asarray(vector, np.float32).reshape(-1) if vector is not None else None,
+            asked,
             limit=limit,
             mode=self._mode(mode),
             visible=self._visible(scope),

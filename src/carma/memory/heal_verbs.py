@@ -70,7 +70,8 @@ class HealVerbs(Base):
         Raises ReadOnlyMemory, MemoryBusy, StorageError.
         """
         self._ready()
-        return breaker.clear(self._store)
+        with self._actor.long():
+            return breaker.clear(self._store)
 
     def repair_index(self, *names: str) -> dict[str, Any]:
         """Make the index anew from segments and manifests, where it is damaged or stale.

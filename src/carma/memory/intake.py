@@ -20,7 +20,6 @@ from carma.ingest import (
 )
 from carma.memory.browse import Scope
 from carma.memory.ids import id_bytes
-from carma.models import Fragment
 from carma.store.commit import View
 from carma.store.entry import Draft, Entry
 
@@ -76,17 +75,17 @@ class MemorySink:
             "of_session": self._scope.session,
         }
         found = self._parts.reader.select(condition, bindings, "seq", 1)
-        return _existing(found[0]) if found else None
+        return Existing.of(found[0]) if found else None
 
     def children(self, parent: str) -> Sequence[Existing]:
         found = self._parts.reader.select(
             "parent = :parent", {"parent": id_bytes(parent)}, "position, id", _MOST_BELOW
         )
-        return [_existing(fragment) for fragment in found]
+        return [Existing.of(fragment) for fragment in found]
 
     def below(self, ancestor: str) -> Sequence[Existing]:
         ids = self._parts.browser.below(id_bytes(ancestor))
-        return [_existing(self._parts.reader.current(id)) for id in ids]
+        return [Existing.of(self._parts.reader.current(id)) for id in ids]
 
     def count_below(self, ancestor: str) -> int:
         return len(self._parts.browser.below(id_bytes(ancestor)))
@@ -106,7 +105,7 @@ class MemorySink:
                 chained.latest[drafts[-1].id] = drafts[-1]
             return drafts
 
-        self._parts.store.commit(prepare)
+        self._parts.actor.commit(prepare)
 
     def _draft(self, view: View, operation: Operation) -> Draft:
         writer, id = self._parts.writer, id_bytes(operation.id)
@@ -148,10 +147,3 @@ class _Chained:
 
     def head(self, id: bytes) -> Entry | Draft | None:
         return self.latest.get(id) or self._view.head(id)
-
-
-def _existing(fragment: Fragment) -> Existing:
-    return Existing(
-        id=fragment.id, parent=fragment.parent, position=fragment.position, kind=fragment.kind,
-        digest=fragment.digest, metadata=fragment.metadata, source=fragment.source,
-    )  # fmt: skip

@@ -7,6 +7,7 @@ which row a pair of write number and text digest has now, if any.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from carma.embed import Fingerprint
 from carma.search.vectorindex import VectorIndex
+from carma.store.encrypting import refuse_if_encrypted
 from carma.store.store import Store
 from carma.store.vectors import Block, VectorsFile
 
@@ -38,7 +40,13 @@ class KeptVectors:
         self._disk = store.disk
         folder = f"{store.folder}/index"
         self._index_path = f"{folder}/vectors-{self.tag.hex()}.faiss"
-        self._file = VectorsFile(store.disk, folder, fingerprint.dimension, self.tag)
+        sealing = store.sealing
+        self._sealer = sealing.file(b"trained index", self.tag)
+        self._refuse = partial(refuse_if_encrypted, store.disk, store.folder, sealing)
+        self._file = VectorsFile(
+            store.disk, folder, fingerprint.dimension, self.tag, sealer=sealing.file(b"vectors", self.tag),
+            guard=self._refuse,
+        )  # fmt: skip
 
     @property
     def damaged_blocks(self) -> int:
@@ -47,7 +55,7 @@ class KeptVectors:
 
     def load(self, index: VectorIndex, rows_of: RowsOf) -> None:
         """Fill an empty index: from the saved one what it covers, from the vectors file the rest."""
-        index.load(self._disk, self._index_path, fingerprint=self.tag, rows_of=rows_of)
+        index.load(self._disk, self._index_path, fingerprint=self.tag, rows_of=rows_of, sealer=self._sealer)
         self._file.restart()
 
         def missing(seqs: NDArray[np.int64], digests: NDArray[np.uint8]) -> bool:
@@ -73,8 +81,9 @@ class KeptVectors:
     def save(
         self, index: VectorIndex, identify: Callable[[NDArray[np.int64]], tuple[NDArray[np.int64], bytes]]
     ) -> None:
-        """Save a trained index. Raises StorageError."""
-        index.save(self._disk, self._index_path, fingerprint=self.tag, identify=identify)
+        """Save a trained index. Raises StorageError, BecameEncrypted."""
+        self._refuse()
+        index.save(self._disk, self._index_path, fingerprint=self.tag, identify=identify, sealer=self._sealer)
 
     def purge(self, alive: NDArray[np.int64]) -> None:
         """Keep only the vectors of these writes, and no index. Raises MemoryBusy, StorageError."""

@@ -12,26 +12,34 @@ They stand in three files by what they do; here is the life of a memory: open, f
 from __future__ import annotations
 
 import builtins
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from carma.config import Settings
 from carma.embed import Embedder
-from carma.memory import doctor, stats
+from carma.errors import InvalidInput
+from carma.memory import doctor, encrypting, stats
+from carma.memory.act_verbs import ActVerbs
+from carma.memory.choice_verbs import ChoiceVerbs
 from carma.memory.dream_verbs import DreamVerbs
 from carma.memory.move_verbs import MoveVerbs
 from carma.memory.parts import Parts, open_memory_parts
 from carma.memory.read_verbs import ReadVerbs
 from carma.memory.sleep import Sleep
-from carma.memory.write_verbs import WriteVerbs
+from carma.memory.unlocking import Unlocking
+from carma.ports.cipher import Cipher
 from carma.ports.clock import Clock, Entropy
 from carma.ports.disk import Disk
+
+if TYPE_CHECKING:
+    from carma.access.vault.vault import Vault
 
 __all__ = ["Memory"]
 
 
-class Memory(WriteVerbs, ReadVerbs, MoveVerbs, DreamVerbs):
+class Memory(ChoiceVerbs, ReadVerbs, MoveVerbs, DreamVerbs, ActVerbs):
     """A memory, open. Made by `Memory.open`; safe to share between threads; close it, or use `with`."""
 
     @classmethod
@@ -46,6 +54,9 @@ class Memory(WriteVerbs, ReadVerbs, MoveVerbs, DreamVerbs):
         disk: Disk | None = None,
         clock: Clock | None = None,
         entropy: Entropy | None = None,
+        vault: Vault | None = None,
+        owner: str | None = None,
+        cipher: Cipher | None = None,
     ) -> Self:
         """Open the memory in the folder `path`, or make one there.
 
@@ -54,9 +65,13 @@ class Memory(WriteVerbs, ReadVerbs, MoveVerbs, DreamVerbs):
             memory, at first the packaged MiniLM.
         read_only: touch nothing on disk; also what happens by itself where the folder cannot be written.
         disk, clock, entropy: the ports; the machine's own unless given (tests, simulations).
+        vault: keeps the data key of an encrypted memory (docs/guides/encryption.md); a new one becomes so.
+        owner: whose key it is, "local" if None.
+        cipher: instead of a vault and an owner, what seals the memory.
 
         Raises MemoryNotFound (`create=False`), NotAMemory, FormatTooNew, EmbedderMismatch, MemoryBusy,
-        NetworkFileSystem, StorageError.
+        NetworkFileSystem, StorageError, VaultNeeded, VaultWrong, NotEncrypted, Shredded,
+        EncryptionUnfinished.
         """
         memory = cls(
             open_memory_parts(
@@ -68,14 +83,53 @@ class Memory(WriteVerbs, ReadVerbs, MoveVerbs, DreamVerbs):
                 entropy,
                 create=create,
                 read_only=read_only,
+                unlocking=Unlocking(vault, owner, cipher),
             )
         )
         memory._sleep.start()
         return memory
 
+    @classmethod
+    def encrypt(
+        cls,
+        path: str | Path,
+        *,
+        vault: Vault | None = None,
+        owner: str | None = None,
+        cipher: Cipher | None = None,
+        leave_lost: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+        settings: Settings | None = None,
+        disk: Disk | None = None,
+        clock: Clock | None = None,
+        entropy: Entropy | None = None,
+    ) -> dict[str, Any]:
+        """Turn the plain memory in the folder `path` into an encrypted one; the counts of what was done.
+
+        Everything is sealed anew, read back and proven; then the plain files are overwritten and removed.
+        It can be interrupted at any moment and called again; an encrypted memory is left as it is.
+
+        vault, owner, cipher: as for `open`. leave_lost: fragments that are lost may stay lost for ever: in
+            the encrypted memory nothing can prove their texts. progress: told of records done, of how many.
+
+        Raises MemoryNotFound, MemoryBusy (somebody has it open), HealFirst (fragments are lost), VaultWrong,
+        Shredded, InvalidInput, StorageError.
+        """
+        if vault is None and cipher is None:
+            raise InvalidInput("Encrypting needs a vault, or a cipher.")
+        return encrypting.encrypt(
+            str(path), vault, owner, cipher, leave_lost=leave_lost, progress=progress,
+            settings=settings or Settings(), disk=disk, clock=clock, entropy=entropy,
+        )  # fmt: skip
+
     def __init__(self, parts: Parts) -> None:
         super().__init__(parts)
         self._sleep = Sleep(parts, self.dreamer)
+
+    @property
+    def id(self) -> str:
+        """The memory's own name, 32 hexadecimal digits; it stays when the folder moves."""
+        return self._store.identity.id
 
     @property
     def path(self) -> str:
@@ -107,7 +161,8 @@ class Memory(WriteVerbs, ReadVerbs, MoveVerbs, DreamVerbs):
         linger_s: how long replaced files stay for other readers (`Settings.linger_s` if None).
         """
         self._store.check_open()
-        return self._upkeep.compact(linger_s)
+        with self._actor.long():
+            return self._upkeep.compact(linger_s)
 
     def close(self) -> None:
         """Finish what is pending, save the indexes, close every file; idempotent. What was acknowledged is

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from carma.embed import Embedder
 from carma.ingest import IngestOptions, IngestReport, Progress
-from carma.memory import snapshot, transfer
+from carma.memory import exporting, importing, snapshot
 from carma.memory.base import Base
 from carma.memory.browse import Scope
 from carma.memory.intake import ingest
+
+if TYPE_CHECKING:
+    from carma.access.vault.recipients import Identity, Recipient
 
 __all__ = ["MoveVerbs"]
 
@@ -40,23 +43,35 @@ class MoveVerbs(Base):
         """
         self._ready()
         scope = Scope(user, agent, session)
-        return ingest(self._parts, str(path), parent, scope, options, progress, should_stop)
+        with self._actor.long():
+            return ingest(self._parts, str(path), parent, scope, options, progress, should_stop)
 
-    def export(self, target: str | Path, *, format: str = "jsonl", history: bool = False) -> dict[str, Any]:
+    def export(
+        self,
+        target: str | Path,
+        *,
+        format: str = "jsonl",
+        history: bool = False,
+        to: Recipient | None = None,
+    ) -> dict[str, Any]:
         """Write everything to a file: "jsonl" (one fragment a line) or "archive" (lossless, all versions).
 
+        to: seal the file for this recipient. An archive of an encrypted memory stays under its owner's data
+        key inside; JSON Lines hold the texts.
         Returns counts. Raises MemoryExists, InvalidInput, StorageError.
         """
         self._ready()
-        return transfer.export(self._parts, str(target), format, history)
+        return exporting.export(self._parts, str(target), format, history, to)
 
-    def import_(self, source: str | Path) -> dict[str, Any]:
+    def import_(self, source: str | Path, *, identity: Identity | None = None) -> dict[str, Any]:
         """Take in what `export` wrote, of either format; what is here already stays. Returns counts.
 
-        Raises ArchiveDamaged, FormatTooNew, StorageError.
+        identity: opens what was sealed for its recipient; a damaged one is then refused as a whole.
+        Raises ArchiveDamaged (SealedDamaged, SealedTruncated), IdentityWrong, FormatTooNew, StorageError.
         """
         self._ready()
-        return transfer.import_(self._parts, str(source))
+        with self._actor.long():
+            return importing.import_(self._parts, str(source), identity)
 
     def snapshot(self, target: str | Path) -> dict[str, int]:
         """Copy the memory, consistent, while reading and writing go on. Raises MemoryExists, StorageError."""
@@ -68,4 +83,5 @@ class MoveVerbs(Base):
     ) -> dict[str, int]:
         """Move to another embedder; resumable, and the old vectors serve until the new ones are complete."""
         self._ready()
-        return self._keeper.reembed(embedder, progress)
+        with self._actor.long():
+            return self._keeper.reembed(embedder, progress)

@@ -13,12 +13,14 @@ from carma.embed.by_name import embedder_by_name
 from carma.errors import CarmaError, EmbedderMismatch
 from carma.healing.condense import Condenser
 from carma.healing.exact import Exact
+from carma.memory.acting import Actor
 from carma.memory.browse import Browser
 from carma.memory.find import Finder
 from carma.memory.keeping import Keeper
 from carma.memory.kept import tag_of
 from carma.memory.meaning import Meaning
 from carma.memory.reading import Reader
+from carma.memory.unlocking import Unlocking
 from carma.memory.upkeep import Upkeep
 from carma.memory.writing import Writer
 from carma.ports.clock import Clock, Entropy, SystemClock, SystemEntropy
@@ -41,6 +43,7 @@ class Parts:
     finder: Finder
     keeper: Keeper
     upkeep: Upkeep
+    actor: Actor
 
 
 def open_memory_parts(
@@ -53,9 +56,12 @@ def open_memory_parts(
     *,
     create: bool,
     read_only: bool,
+    unlocking: Unlocking | None = None,
 ) -> Parts:
     """Open everything that a memory needs, or nothing: whatever was opened is closed again when a later part
     fails.
+
+    unlocking: gives the cipher of an encrypted memory.
     """
     disk, clock, entropy = disk or LocalDisk(), clock or SystemClock(), entropy or SystemEntropy()
     real = disk.real_path(path) is not None
@@ -63,13 +69,20 @@ def open_memory_parts(
     if real:
         refuse_network_file_system(folder)
     wanted = embedder_by_name(embedder) if isinstance(embedder, str) else embedder
-    store = open_store(disk, folder, settings, clock, entropy, create=create, read_only=read_only)
+    unlocking = unlocking or Unlocking()
+    cipher = unlocking.cipher(disk, folder, create=create and not read_only)
+    if not read_only:
+        unlocking.finish(disk, folder, cipher, settings.turn_wait_ms)
+    store = open_store(
+        disk, folder, settings, clock, entropy, create=create, read_only=read_only, cipher=cipher
+    )
+    store.refuse = unlocking.check
     try:
         chosen = _embedder(store, wanted)
         fingerprint = chosen.fingerprint if chosen is not None else _recorded(store)
         exact = Exact(store)
         reader = Reader(store, exact)
-        writer = Writer(settings, clock, entropy, reader)
+        writer = Writer(settings, clock, entropy, reader, store.sealing.text_digest)
         if fingerprint is not None:
             writer.dimension, writer.tag = fingerprint.dimension, tag_of(fingerprint)
         meaning = Meaning(store, fingerprint)
@@ -80,7 +93,8 @@ def open_memory_parts(
         finder = Finder(store, reader, keeper)
         condense = Condenser(store, exact.copies)
         upkeep = Upkeep(store, keeper, condense, threaded=real)
-        return Parts(store, exact, reader, writer, Browser(store, reader), finder, keeper, upkeep)
+        actor = Actor(store, writer.ids)
+        return Parts(store, exact, reader, writer, Browser(store, reader), finder, keeper, upkeep, actor)
     except BaseException:
         store.close()
         raise

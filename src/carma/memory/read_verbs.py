@@ -59,7 +59,7 @@ class ReadVerbs(Base):
         )
 
     def history(self, id: str) -> builtins.list[Fragment]:
-        """Every stored version of a fragment, oldest first; a deletion is the last, with `deleted` set."""
+        """Every stored version of a fragment, oldest first; nothing from before a deletion."""
         self._ready()
         versions = self._reader.versions(id_bytes(id))
         if not versions:

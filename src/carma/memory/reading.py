@@ -14,11 +14,11 @@ from typing import Any
 from carma.errors import FragmentNotFound
 from carma.healing.exact import Exact
 from carma.models import Blank, Fragment, Repair, State
-from carma.store.entry import Entry, entry_of
+from carma.store.entry import Entry
 from carma.store.losses import unpack_rebuilt
 from carma.store.manifest import DIGEST_BYTES
 from carma.store.payload import Content
-from carma.store.record import RecordDamaged, RecordKind, text_digest
+from carma.store.record import RecordDamaged, RecordKind
 from carma.store.store import Store
 
 __all__ = ["VISIBLE", "Reader", "fragment_of"]
@@ -130,7 +130,7 @@ class Reader:
             blank,
             text=text,
             state="repaired",
-            digest=text_digest(text).hex(),
+            digest=self._store.sealing.text_digest(text).hex(),
             blank=None,
             metadata=self._metadata(blank.seq),
             repair=Repair(rung="short copy"),
@@ -140,7 +140,7 @@ class Reader:
         """The entry of a write, decoded from its stripe."""
         row = self._store.registry.one("SELECT segment, offset FROM fragments WHERE seq=?", (seq,))
         found = self._exact.record(seq, *row) if row is not None else None
-        return entry_of(found[0]) if found is not None else None
+        return self._store.decoded(found[0]) if found is not None else None
 
     def _reconstructed(self, blank: Fragment) -> Fragment | None:
         """What a dream has put in the place of a blank."""
@@ -156,7 +156,10 @@ class Reader:
             if rebuilt is None:
                 return None  # It can be made again.
             found = rebuilt
-        said = unpack_rebuilt(found.payload)
+        try:
+            said = unpack_rebuilt(self._store.payload(found))
+        except RecordDamaged:
+            return None  # Somebody else wrote it.
         state: State = "repaired" if said.exact else "reconstructed"
         return replace(
             blank,
@@ -179,7 +182,7 @@ class Reader:
     def _metadata(self, seq: int) -> dict[str, Any]:
         """What the registry still knows of a version's metadata: keys of one level, lists where several."""
         found: dict[str, Any] = {}
-        rows = self._store.registry.rows("SELECT key, value FROM metadata WHERE seq=? ORDER BY key", (seq,))
+        rows = self._store.rows("SELECT key, value FROM metadata WHERE seq=? ORDER BY key", (seq,))
         for key, value in rows:
             if key in found:
                 before = found[key] if isinstance(found[key], list) else [found[key]]
@@ -206,18 +209,22 @@ class Reader:
     def select(self, condition: str, bindings: dict[str, Any], order: str, limit: int) -> list[Fragment]:
         """Live fragments by a condition over the registry's columns."""
         self._store.settle()
-        rows = self._store.registry.rows(
+        rows = self._store.rows(
             f"SELECT {_PLACE} FROM fragments WHERE {VISIBLE} AND {condition} ORDER BY {order} LIMIT :limit",
             {"now": self._store.clock.now(), "limit": limit, **bindings},
         )
         return [self.at(*row) for row in rows]
 
     def versions(self, id: bytes) -> list[Fragment]:
-        """Every version that is still stored, oldest first; the last may be a deletion."""
+        """Every version that may be shown, oldest first: from the last deletion on. What was deleted stays in
+        the files until a dream or a purge, and nobody gets it.
+        """
         self._store.settle()
-        rows = self._store.registry.rows(
+        rows = self._store.rows(
             f"SELECT {_PLACE}, version, kind FROM fragments WHERE id=? ORDER BY version, seq", (id,)
         )
+        deletions = [at for at, row in enumerate(rows) if row[5] == "tombstone"]
+        rows = rows[deletions[-1] :] if deletions else rows
         newest: dict[int, Sequence[Any]] = {row[4]: row for row in rows}
         return [self.at(*row[:4]) for row in newest.values()]
 
@@ -250,7 +257,7 @@ class Reader:
         )
 
     def _loss(self, seq: int, id: bytes, damage: RecordDamaged, digest: bytes) -> Blank:
-        rows = self._store.registry.rows
+        rows = self._store.rows
         known = rows("SELECT reason, first_seen_ms FROM blanks WHERE seq=?", (seq,))
         below = rows(
             "SELECT id FROM fragments WHERE live AND parent=? ORDER BY position, id LIMIT ?",

@@ -67,8 +67,9 @@ class Upkeep:
         respread(self._store, self._condense, dead_share=0.0, leave_lost=True)
         sweep_files(self._store, 0.0)
         sweep_quarantine(self._store)
-        sweep_registry(self._store, thorough=True)
         self._keeper.meaning.purge()
+        # Last, because it notes that all of it was done.
+        sweep_registry(self._store, thorough=True)
 
     def lie_down(self) -> None:
         """What closing does to the files: spread what is new, so that any three of them may be lost."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from carma.errors import InvalidInput
 from carma.memory.base import Base
@@ -14,8 +14,11 @@ from carma.memory.writing import UNSET, Unset, items_of
 from carma.models import Fragment, Source
 from carma.store.commit import View
 from carma.store.entry import Draft, Entry
+from carma.store.record import RecordKind
 
 __all__ = ["WriteVerbs"]
+
+T = TypeVar("T")
 
 
 class WriteVerbs(Base):
@@ -74,9 +77,11 @@ class WriteVerbs(Base):
             dedupe.append(bool(arguments.pop("dedupe", False)))
             drafts.append(self._writer.new(**arguments))
         found: dict[int, Fragment] = {}
+        again: dict[int, int] = {}
 
         def prepare(view: View) -> Sequence[Draft]:
             found.clear()
+            again.clear()
             fresh: builtins.list[Draft] = []
             batch = _BatchView(view)
             for number, draft in enumerate(drafts):
@@ -91,18 +96,12 @@ class WriteVerbs(Base):
                     again[number] = known
             return fresh
 
-        again: dict[int, int] = {}
-        written = [fragment_of(entry) for entry in self._store.commit(prepare)] if drafts else []
-        rest = iter(written)
-        out: builtins.list[Fragment] = []
-        for number in range(len(drafts)):
-            if number in found:
-                out.append(found[number])
-            elif number in again:
-                out.append(written[again[number]])
-            else:
-                out.append(next(rest))
-        return out
+        def answer(fresh: Sequence[Draft]) -> builtins.list[tuple[bytes, int]]:
+            known = {at: (id_bytes(each.id), each.version) for at, each in found.items()}
+            return _in_order(len(drafts), known, again, [(draft.id, draft.version) for draft in fresh])
+
+        written = [fragment_of(entry) for entry in self._actor.commit(prepare, answer)] if drafts else []
+        return _in_order(len(drafts), found, again, written)
 
     def update(
         self,
@@ -131,7 +130,7 @@ class WriteVerbs(Base):
                 self._check_parent(view, key, changes["parent"])
             return [self._writer.change(view, key, changes, if_version)]
 
-        return fragment_of(self._store.commit(prepare)[0])
+        return fragment_of(self._actor.commit(prepare)[0])
 
     def _check_parent(self, view: View, id: bytes, parent: bytes) -> None:
         self._writer.existing(view, parent, "parent")
@@ -158,7 +157,10 @@ class WriteVerbs(Base):
             count = 1
             return [*self._orphans(view, key), self._writer.end(head)]
 
-        self._store.commit(prepare)
+        def answer(drafts: Sequence[Draft]) -> builtins.list[tuple[bytes, int]]:
+            return [(d.id, d.version) for d in drafts if d.kind == RecordKind.TOMBSTONE]
+
+        self._actor.commit(prepare, answer)
         if purge:
             self._upkeep.purge()
         return count
@@ -173,6 +175,22 @@ class WriteVerbs(Base):
         parent = self._store.registry.one("SELECT parent FROM fragments WHERE live AND id=?", (id,))
         changes = {"parent": parent[0] if parent else None}
         return [self._writer.change(view, row[0], changes, None, same_version=True) for row in rows]
+
+
+def _in_order(
+    count: int, found: Mapping[int, T], again: Mapping[int, int], written: Sequence[T]
+) -> builtins.list[T]:
+    """What each of `count` items became: found, the same as a fresh one before it (by number), or fresh."""
+    rest = iter(written)
+    out: builtins.list[T] = []
+    for number in range(count):
+        if number in found:
+            out.append(found[number])
+        elif number in again:
+            out.append(written[again[number]])
+        else:
+            out.append(next(rest))
+    return out
 
 
 class _BatchView:

@@ -5,8 +5,9 @@ before.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any, Final, cast
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, cast
 
 import numpy as np
 
@@ -14,29 +15,22 @@ from carma.config import Settings
 from carma.errors import FragmentNotFound, InvalidInput, StorageError, TooLarge, VersionConflict
 from carma.memory.ids import IdMaker, id_bytes
 from carma.memory.reading import Reader
-from carma.models import Source
+from carma.models import UNSET, Source, Unset
 from carma.ports.clock import Clock, Entropy
 from carma.store.commit import View
 from carma.store.entry import Draft, Entry
-from carma.store.payload import Content, encode_content, validate_metadata
+from carma.store.payload import Content, encode_content, validate_metadata, validate_source
 from carma.store.record import NO_DIGEST, RecordDamaged, RecordKind, text_digest
 
 __all__ = ["ADD_NAMES", "UNSET", "Unset", "Writer", "items_of"]
 
 
 _UNIT = 1e-6
+_MOST = sys.float_info.max
+_LAST_S = 1e12
+"""The year 33658: later moments are mistakes."""
 """A vector whose length is this near to 1 is kept as it was given."""
 
-
-class Unset:
-    """The type of `UNSET`."""
-
-    def __repr__(self) -> str:
-        return "UNSET"
-
-
-UNSET: Final = Unset()
-"""The argument was not given; None would clear the field."""
 
 ADD_NAMES = frozenset(
     "text parent position kind user agent session metadata expires dedupe vector source id created".split()  # noqa: SIM905
@@ -45,9 +39,20 @@ ADD_NAMES = frozenset(
 
 
 class Writer:
-    """Makes drafts. `dimension` and `tag` are those of the embedder that given vectors belong to."""
+    """Makes drafts. `dimension` and `tag` are those of the embedder that given vectors belong to.
 
-    def __init__(self, settings: Settings, clock: Clock, entropy: Entropy, reader: Reader) -> None:
+    digest: of a text, as the memory's records hold it.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        entropy: Entropy,
+        reader: Reader,
+        digest: Callable[[str], bytes] = text_digest,
+    ) -> None:
+        self._digest = digest
         self._settings = settings
         self._reader = reader
         self.ids = IdMaker(clock, entropy)
@@ -83,9 +88,9 @@ class Writer:
             self.word(user, "user"),
             self.word(agent, "agent"),
             self.word(session, "session"),
-            int(created * 1000) if created is not None else None,
+            self._milliseconds(created),
             self.number(expires, "expires"),
-            source,
+            validate_source(source),
             *self.vector(vector),
         )
         key = id_bytes(id) if id is not None else self.ids.next()
@@ -94,7 +99,7 @@ class Writer:
             key,
             1,
             encode_content(content),
-            text_digest(content.text),
+            self._digest(content.text),
             content,
             id is None,
         )
@@ -142,7 +147,7 @@ class Writer:
             id,
             version,
             encode_content(content),
-            text_digest(content.text),
+            self._digest(content.text),
             content,
             time_ms=time_ms if same_version else None,
         )
@@ -181,7 +186,7 @@ class Writer:
         if not isinstance(parent, Unset):
             out["parent"] = id_bytes(parent) if parent is not None else None
         if not isinstance(source, Unset):
-            out["source"] = source
+            out["source"] = validate_source(source)
         if not isinstance(vector, Unset):
             out["vector"], out["embedder"] = self.vector(vector)
         if not out:
@@ -224,9 +229,15 @@ class Writer:
     def number(self, value: object, name: str) -> float | None:
         if value is None:
             return None
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not -_MOST <= value <= _MOST:
             raise InvalidInput(f"{name} must be a finite number.")
         return float(value)
+
+    def _milliseconds(self, created: Any) -> int | None:
+        moment = self.number(created, "created")
+        if moment is not None and abs(moment) > _LAST_S:
+            raise InvalidInput("created must be seconds since the epoch.")
+        return int(moment * 1000) if moment is not None else None
 
     def vector(self, value: Any) -> tuple[bytes | None, bytes | None]:
         """A given vector as the record holds it: unit length, float32, little-endian; and the embedder's
@@ -235,18 +246,20 @@ class Writer:
         if value is None:
             return None, None
         try:
-            vector = np.asarray(value, dtype=np.float32).reshape(-1)
+            with np.errstate(over="ignore"):  # What is too large for 32 bits becomes infinite.
+                vector = np.asarray(value, dtype=np.float32).reshape(-1)
         except (TypeError, ValueError) as error:
             raise InvalidInput(f"The vector is not a row of numbers: {error}.") from error
         if self.dimension is not None and len(vector) != self.dimension:
             raise InvalidInput(
                 f"The vector has {len(vector)} numbers; this memory's embedder has {self.dimension}."
             )
-        length = math.sqrt(float(vector @ vector))
+        wide = vector.astype(np.float64)
+        length = math.sqrt(float(wide @ wide))
         if not math.isfinite(length) or length == 0:
             raise InvalidInput("The vector has no direction: it is zero or not finite.")
         if abs(length - 1) > _UNIT:
-            vector = vector / np.float32(length)
+            vector = (wide / length).astype(np.float32)
         return vector.astype("<f4", copy=False).tobytes(), self.tag
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import apsw
 
+from carma.store.acts import forget_acts
 from carma.store.entry import MOVE, Entry
 from carma.store.log import Cursor
 from carma.store.losses import forget_loss, forget_quotes, forget_words, insert_ledger, insert_reconstruction
@@ -139,7 +140,7 @@ def insert_other(db: apsw.Connection, entry: Entry, moved: bool = True) -> None:
     elif entry.kind == RecordKind.RECONSTRUCTION:
         insert_reconstruction(db, entry)
     elif entry.kind == RecordKind.LEDGER:
-        insert_ledger(db, entry.payload)
+        insert_ledger(db, entry)
 
 
 def insert_replaced(
@@ -158,6 +159,7 @@ def _apply_rewrite(db: apsw.Connection, entry: Entry, moved: bool) -> None:
     insert_replaced(db, note["inputs"], max(note["spreads"], default=0), entry.time_ms, note["dropped"])
     if not moved:
         return
+    forget_acts(db, note["dropped"])
     moves = [
         (segment, offset, length, seq) for seq, segment, length, offset in MOVE.iter_unpack(note["moves"])
     ]

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 import apsw
 
 from carma.errors import StorageError
+from carma.store.acts import forget_acts
 from carma.store.apply import (
     insert_blank,
     insert_dead,
@@ -27,7 +29,7 @@ from carma.store.losses import forget_needless
 from carma.store.manifest import Listed, Manifest
 from carma.store.parity import Spreads
 from carma.store.payload import unpack_map
-from carma.store.record import RecordKind
+from carma.store.record import RecordDamaged, RecordKind
 from carma.store.registry import Registry, RegistryDamaged
 from carma.store.scan import Damaged, Intact, merge_copies
 from carma.store.segments import is_log
@@ -47,7 +49,7 @@ def catch_up(registry: Registry, spreads: Spreads) -> None:
     entries: list[Entry] = []
     try:
         for item, end in follow_log(spreads.segments, start):
-            entry = followed(item)
+            entry = followed(item, spreads.segments.sealing)
             if entry is not None:
                 entries.append(spreads.expanded(entry))
             if len(entries) >= _CHUNK:
@@ -96,6 +98,7 @@ class _Filling:
     def __init__(self, spreads: Spreads, known: Sequence[Entry]) -> None:
         self._spreads = spreads
         self._segments = spreads.segments
+        self._sealing = spreads.segments.sealing
         self._manifests = spreads.manifests()
         self.unreadable: set[int] = set()
         self._newest: dict[bytes, tuple[int, int]] = {}
@@ -124,13 +127,19 @@ class _Filling:
                 continue  # Appended since the survey; whoever follows the log meets it.
             if header.seq and header.seq in seen:
                 continue
+            try:
+                entry = entry_of(item, self._sealing)
+            except RecordDamaged:
+                unread = followed(item, self._sealing)
+                if unread is not None:
+                    self._blanks[unread.seq] = unread
+                continue
             seen.add(header.seq)
-            entry = entry_of(item)
             if header.kind not in _FRAGMENTS:
                 if header.kind in (RecordKind.RECONSTRUCTION, RecordKind.LEDGER):
                     self._told.append(entry)
                     if header.kind == RecordKind.LEDGER:
-                        self._blanks.update((each.seq, each) for each in _named(entry))
+                        self._blanks.update((each.seq, each) for each in _named(entry.payload))
                 else:
                     insert_other(db, entry, moved=False)
                     if header.kind == RecordKind.REWRITE:
@@ -146,6 +155,7 @@ class _Filling:
         self._insert_lost(db, seen)
         for entry in sorted(self._told, key=lambda each: each.seq):
             insert_other(db, entry)
+        forget_acts(db, self._dropped)
         forget_needless(db, seen)
         db.execute("DELETE FROM blanks WHERE seq NOT IN (SELECT seq FROM fragments WHERE live)")
         # What was left out on purpose may still stand in files that linger.
@@ -205,9 +215,10 @@ class _Filling:
     def _name_lost(self, item: Intact | Damaged | None) -> None:
         """A ledger record may name writes that were lost and left behind."""
         if isinstance(item, Intact) and item.header.kind == RecordKind.LEDGER:
-            for each in _named(entry_of(item)):
-                if each.kind in _FRAGMENTS:
-                    self._name(each.id, each.version, each.seq)
+            with suppress(RecordDamaged):
+                for each in _named(self._sealing.payload(*item)):
+                    if each.kind in _FRAGMENTS:
+                        self._name(each.id, each.version, each.seq)
 
     def _name(self, id: bytes, version: int, seq: int) -> None:
         self._newest[id] = max(self._newest.get(id, (0, 0)), (version, seq))
@@ -227,7 +238,7 @@ class _Filling:
                 if isinstance(item, Intact):
                     yield item
                 else:
-                    entry = followed(item)
+                    entry = followed(item, self._sealing)
                     if entry is not None and entry.id in self._newest:
                         yield entry
 
@@ -249,9 +260,9 @@ class _Filling:
             self.unreadable.add(number)
 
 
-def _named(entry: Entry) -> list[Entry]:
+def _named(payload: bytes) -> list[Entry]:
     """The writes that a ledger record names because they were lost and left behind."""
-    lost = [Listed(*record) for record in unpack_map(entry.payload).get("named", ())]
+    lost = [Listed(*record) for record in unpack_map(payload).get("named", ())]
     return [
         Entry(
             each.seq, each.kind, each.id, each.version, each.time_ms, 0, 0, 0, each.digest.ljust(16, b"\0"),

@@ -6,8 +6,9 @@ import struct
 from typing import NamedTuple
 
 from carma.store.payload import Content, decode_content
-from carma.store.record import HEADER_BYTES, RecordKind
+from carma.store.record import HEADER_BYTES, Header, RecordDamaged, RecordKind
 from carma.store.scan import Damaged, Intact
+from carma.store.sealing import PLAIN, Sealing
 
 __all__ = ["MOVE", "Draft", "Entry", "entry_of", "followed"]
 
@@ -20,6 +21,8 @@ class Draft(NamedTuple):
 
     fresh: the id was made for this record, so nothing else can know it.
     time_ms: when its version was written, if that was earlier than now.
+    joined: it and the next draft of the same commit stand or fall together: one append, no half of it after a
+    crash.
     """
 
     kind: RecordKind
@@ -30,6 +33,7 @@ class Draft(NamedTuple):
     content: Content | None
     fresh: bool = False
     time_ms: int | None = None
+    joined: bool = False
 
 
 class Entry(NamedTuple):
@@ -66,9 +70,10 @@ class Entry(NamedTuple):
         return float(self.seq)
 
 
-def entry_of(item: Intact) -> Entry:
-    """Decode a proven record."""
-    header, payload = item
+def entry_of(item: Intact, sealing: Sealing = PLAIN) -> Entry:
+    """Decode a proven record. Raises RecordDamaged ("bad seal")."""
+    header = item.header
+    payload = sealing.payload(header, item.payload)
     content = decode_content(payload) if header.kind == RecordKind.FRAGMENT else None
     return Entry(
         header.seq, header.kind, header.id, header.version, header.time_ms, header.segment, header.offset,
@@ -77,18 +82,27 @@ def entry_of(item: Intact) -> Entry:
     )  # fmt: skip
 
 
-def followed(item: Intact | Damaged | None) -> Entry | None:
+def followed(item: Intact | Damaged | None, sealing: Sealing = PLAIN) -> Entry | None:
     """The entry of what `follow_log` passed; None if it says nothing.
 
     A fragment of which only the header is whole is an entry without content: readers get a blank, never an
-    older text.
+    older text. So is one whose seal is not the owner's. A deletion that cannot be opened deletes nothing, and
+    nothing older is shown for it either: it is a version that cannot be read.
     """
     if isinstance(item, Intact):
-        return entry_of(item)
+        try:
+            return entry_of(item, sealing)
+        except RecordDamaged:
+            return _unread(item.header, sealing)
     header = item.named if item is not None else None
-    if header is None or header.kind != RecordKind.FRAGMENT:
+    return _unread(header, sealing) if header is not None else None
+
+
+def _unread(header: Header, sealing: Sealing) -> Entry | None:
+    sealed_end = header.kind == RecordKind.TOMBSTONE and sealing.cipher is not None
+    if header.kind != RecordKind.FRAGMENT and not sealed_end:
         return None
     return Entry(
-        header.seq, header.kind, header.id, header.version, header.time_ms, header.segment, header.offset,
-        HEADER_BYTES + header.length, header.text_digest, None,
+        header.seq, RecordKind.FRAGMENT, header.id, header.version, header.time_ms, header.segment,
+        header.offset, HEADER_BYTES + header.length, header.text_digest, None,
     )  # fmt: skip

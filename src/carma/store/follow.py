@@ -12,12 +12,15 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
+from carma.errors import BecameEncrypted
 from carma.store.catchup import catch_up
 from carma.store.entry import Entry, followed
+from carma.store.identity import Identity, read_identity
 from carma.store.log import Cursor, FellBehind, follow_log
 from carma.store.parity import Spreads
+from carma.store.recent import Recent
 from carma.store.record import RecordKind
 from carma.store.registry import Registry, RegistryDamaged
 
@@ -65,7 +68,7 @@ class Follower:
         self._appending = False
         self._pending: deque[tuple[Cursor, Sequence[Entry], Cursor]] = deque()
         self._pending_count = 0
-        self._recent: dict[bytes, Entry] = {}
+        self._recent = Recent()
         self._wake = threading.Event()
         self._stop = False
         self._watched = (-1, "", "")
@@ -109,8 +112,9 @@ class Follower:
         end = self.cursor
         for item, here in follow_log(self._segments, self.cursor):
             end = here
-            entry = followed(item)
+            entry = followed(item, self._segments.sealing)
             if entry is not None:
+                self._refuse_encryption(entry)
                 entries.append(self._spreads.expanded(entry))
         if end != self.cursor:
             self._note(entries, end)
@@ -126,6 +130,7 @@ class Follower:
 
     def _resynchronise(self) -> None:
         """Our place in the log is gone: stand where the registry stands, and start over from it."""
+        self._refuse_if(read_identity(self._segments.disk, self._segments.folder))
         with self._applying:
             with self._state:
                 self._pending.clear()
@@ -139,6 +144,15 @@ class Follower:
                 self.last_seq = max(self.last_seq, known_last_seq(self.registry))
                 if self.listener is not None:
                     self.listener.reset()
+
+    def _refuse_encryption(self, entry: Entry) -> None:
+        if entry.kind == RecordKind.MEMORY:
+            self._refuse_if(Identity.from_payload(entry.payload))
+
+    def _refuse_if(self, identity: Identity | None) -> None:
+        """Raise BecameEncrypted if this memory is encrypted now, and was not when it was opened."""
+        if identity is not None and identity.encryption and self._segments.sealing.cipher is None:
+            raise BecameEncrypted("This memory was encrypted by another process.")
 
     # Our own writing
 
@@ -165,11 +179,8 @@ class Follower:
     def _note(self, entries: Sequence[Entry], end: Cursor) -> None:
         with self._state:
             start, self.cursor = self.cursor, end
-            for entry in entries:
-                if entry.seq > self.last_seq:
-                    self.last_seq = entry.seq
-                if entry.kind in (RecordKind.FRAGMENT, RecordKind.TOMBSTONE):
-                    self._recent[entry.id] = entry
+            self.last_seq = max(self.last_seq, *(entry.seq for entry in entries), 0)
+            self._recent.take(entries)
             self._pending.append((start, entries, end))
             self._pending_count += len(entries)
             if self.listener is not None and entries:
@@ -194,7 +205,7 @@ class Follower:
         """The newest entry of a fragment, tombstones included; without content if it comes from the
         registry.
         """
-        recent = self._recent.get(id)
+        recent = self._recent.head(id)
         if recent is not None:
             return recent
         row = self.query(
@@ -208,13 +219,21 @@ class Follower:
         what = RecordKind.TOMBSTONE if kind == "tombstone" else RecordKind.FRAGMENT
         return Entry(seq, what, id, version, updated, segment, offset, length, digest, None)
 
+    def note_of(self, key: str) -> bytes | None:
+        """The newest note of an act with an Idempotency-Key; None if there is none."""
+        recent = self._recent.act(key)
+        if recent is not None:
+            return recent.payload
+        rows = self.query("SELECT note FROM acts WHERE key=? ORDER BY seq DESC LIMIT 1", (key,))
+        return rows[0][0] if rows else None
+
     def place(self, seq: int) -> tuple[int, int, int] | None:
         """Where a record is now: segment, offset, length."""
         self.settle()
         rows = self.query("SELECT segment, offset, length FROM fragments WHERE seq=?", (seq,))
         return rows[0] if rows else None
 
-    def query(self, sql: str, bindings: Sequence[object] = ()) -> list[tuple]:  # type: ignore[type-arg]
+    def query(self, sql: str, bindings: Sequence[Any] | dict[str, Any] = ()) -> list[tuple[Any, ...]]:
         """Rows of the registry, which is rebuilt first if it is damaged."""
         try:
             return self.registry.rows(sql, bindings)
@@ -258,9 +277,7 @@ class Follower:
                 for _ in batches:
                     self._pending.popleft()
                 self._pending_count -= len(entries)
-                for entry in entries:
-                    if self._recent.get(entry.id) is entry:
-                        del self._recent[entry.id]
+                self._recent.drop(entries)
 
     def _apply_in_background(self) -> None:
         while not self._stop:

@@ -154,8 +154,8 @@ def follow_log(segments: Segments, cursor: Cursor) -> Iterator[tuple[Intact | Da
 
     A record that is damaged in one copy is taken from the other. One that is damaged in both is passed as it
     is if something follows it; at the end of the log it may be a write in progress, and following stops
-    before it. Raises FellBehind if the log went on without us and our place in it is gone; StorageError if it
-    cannot be read.
+    before it, as it does before records whose joined ones have not come yet. Raises FellBehind if the log
+    went on without us and our place in it is gone; StorageError if it cannot be read.
     """
     number, offset = cursor
     while True:

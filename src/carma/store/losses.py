@@ -1,9 +1,10 @@
 """The damage ledger in the registry: blanks, reconstructions, cycles.
 
 The truth of it stands in LEDGER and RECONSTRUCTION records in the segments; here it can be asked. A LEDGER
-record is a map with one or more of: `blanks` ([seq, reason, first seen in ms]), `healed` (seqs), `cycle` (a
+record is a map with one or more of: `blanks` ([seq, reason, first seen in ms]), `healed` (seqs), `rejected`
+([seq, when in ms]: a reconstruction was thrown away), `cycle` (a
 dream's report), `steps` (of a cycle: number, first position, reports), `breaker` (whether mass damage was
-found).
+found), `act` and `copied` (see `acts`).
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from typing import Any, NamedTuple
 
 import apsw
 
+from carma.store.acts import insert_act
 from carma.store.entry import Entry
 from carma.store.payload import pack_map, unpack_map
 
 __all__ = [
+    "REJECTED",
     "Rebuilt",
     "forget_loss",
     "forget_needless",
@@ -28,6 +31,10 @@ __all__ = [
     "pack_rebuilt",
     "unpack_rebuilt",
 ]
+
+
+REJECTED = "its reconstruction was rejected"
+"""The reason of a blank at which nothing guesses any more."""
 
 
 class Rebuilt(NamedTuple):
@@ -67,6 +74,9 @@ def insert_reconstruction(db: apsw.Connection, entry: Entry) -> None:
     known = _one(db, "SELECT exact, score, worded FROM reconstructions WHERE lost_seq=?", rebuilt.lost_seq)
     if known is not None and (known[0], known[1]) > (int(rebuilt.exact), rebuilt.score):
         return
+    reason = _one(db, "SELECT reason FROM blanks WHERE seq=?", rebuilt.lost_seq)
+    if reason == (REJECTED,) and not rebuilt.exact:
+        return
     if _one(db, "SELECT 1 FROM fragments WHERE live AND seq=?", rebuilt.lost_seq) is None:
         return
     # The words of the true text are better than those of a reconstruction, where they are still known.
@@ -88,12 +98,15 @@ def insert_reconstruction(db: apsw.Connection, entry: Entry) -> None:
     db.executemany("INSERT OR IGNORE INTO quotes VALUES(?, ?)", rows)
 
 
-def insert_ledger(db: apsw.Connection, payload: bytes) -> None:
+def insert_ledger(db: apsw.Connection, entry: Entry) -> None:
     """Take in a LEDGER record."""
-    note = unpack_map(payload)
+    note = unpack_map(entry.payload)
+    insert_act(db, entry, note)
     db.executemany("INSERT OR IGNORE INTO blanks VALUES(?,?,?)", note.get("blanks", ()))
     for seq in note.get("healed", ()):
         db.execute("DELETE FROM blanks WHERE seq=?", (seq,))
+    for seq, time_ms in note.get("rejected", ()):
+        _reject(db, seq, time_ms)
     if "cycle" in note:
         report = note["cycle"]
         db.execute("INSERT OR REPLACE INTO cycles VALUES(?, ?)", (report["cycle"], json.dumps(report)))
@@ -103,6 +116,21 @@ def insert_ledger(db: apsw.Connection, payload: bytes) -> None:
         db.executemany("INSERT OR REPLACE INTO steps VALUES(?, ?, ?)", rows)
     if "breaker" in note:
         db.execute("INSERT OR REPLACE INTO state VALUES('breaker', ?)", (int(note["breaker"]),))
+
+
+def _reject(db: apsw.Connection, seq: int, time_ms: int) -> None:
+    """What stood for a lost write is thrown away, and nothing is guessed in its place."""
+    rebuilt = _one(db, "SELECT exact, worded FROM reconstructions WHERE lost_seq=?", seq)
+    if rebuilt is None or rebuilt[0]:
+        return
+    if rebuilt[1]:
+        forget_words(db, seq)
+    db.execute("DELETE FROM reconstructions WHERE lost_seq=?", (seq,))
+    db.execute("DELETE FROM quotes WHERE lost_seq=?", (seq,))
+    db.execute(
+        "INSERT INTO blanks VALUES(?1, ?2, ?3) ON CONFLICT(seq) DO UPDATE SET reason = ?2",
+        (seq, REJECTED, time_ms),
+    )
 
 
 def forget_words(db: apsw.Connection, seq: int) -> None:

@@ -7,41 +7,30 @@ segment in turn. A *stripe* is one such round: the i-th record of each segment.
 
 Rejected: writing the places down (12 bytes for each record, four times), one manifest for the whole memory
 (it would be rewritten with every rest).
-
-Layout (docs/FORMAT.md): a MANIFEST record holds a MessagePack map. The first one has the head `h`; each has
-`i`, the number of its first record, and `c`, columns of up to 8,192 records, byte plane by byte plane, packed
-by zlib.
 """
 
 from __future__ import annotations
 
-import zlib
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-import msgpack
 import numpy as np
 from numpy.typing import NDArray
 
 from carma.store.record import HEADER_BYTES
 from carma.store.segments import PARITY
 
-__all__ = ["DIGEST_BYTES", "PART", "Head", "Listed", "Manifest", "pack_parts", "unpack_parts"]
+__all__ = ["DIGEST_BYTES", "Head", "Listed", "Manifest"]
 
-PART = 8192
-"""Records in one MANIFEST record. A part that is damaged in all four files costs the whole manifest, so there
-are few of them."""
 DIGEST_BYTES = 10
 """So much of a text's digest is kept: enough to prove by, and a third of what four whole ones would cost."""
 
 _GROUP_BYTES = 4096
 """Shards of consecutive stripes share a PARITY record until it is as long as a sector of most disks."""
 _GROUP_HEAD = 8
-_WIDTHS = (8, 1, 4, 8, 16, 4, DIGEST_BYTES)
-"""Bytes of: seq, kind, version, time, id, payload length, text digest."""
 
 
 class Listed(NamedTuple):
@@ -207,75 +196,3 @@ class Manifest:
     def column_size(self, at: int) -> int:
         """Length of parity file `at`."""
         return int.from_bytes(self.head.sizes[at * 8 : at * 8 + 8], "little")
-
-
-def pack_parts(head: Head, records: Sequence[Listed]) -> list[bytes]:
-    """The payloads of the MANIFEST records."""
-    parts = []
-    for at in range(0, max(len(records), 1), PART):
-        part: dict[str, Any] = {"i": at, "c": _pack_columns(records[at : at + PART])}
-        if at == 0:
-            part["h"] = list(head)
-        parts.append(msgpack.packb(part, use_bin_type=True))
-    return parts
-
-
-def unpack_parts(parts: Sequence[bytes]) -> Manifest | None:
-    """The manifest of proven payloads; None if one is missing."""
-    found: dict[int, tuple[dict[str, Any], bytes]] = {}
-    for payload in parts:
-        part = msgpack.unpackb(payload, raw=False)
-        found.setdefault(part["i"], (part, payload))
-    if 0 not in found:
-        return None
-    head = Head(*found[0][0]["h"])
-    wanted = range(0, max(head.records, 1), PART)
-    if any(at not in found for at in wanted):
-        return None
-    records = [record for at in wanted for record in _unpack_columns(found[at][0]["c"])]
-    return Manifest(head, records, [found[at][1] for at in wanted])
-
-
-def _pack_columns(records: Sequence[Listed]) -> bytes:
-    count = len(records)
-    seqs = np.fromiter((r.seq for r in records), np.int64, count)
-    times = np.fromiter((r.time_ms for r in records), np.int64, count)
-    columns = (
-        np.diff(seqs, prepend=0).astype("<i8"),
-        np.fromiter((r.kind for r in records), np.uint8, count),
-        np.fromiter((r.version for r in records), "<u4", count),
-        np.diff(times, prepend=0).astype("<i8"),
-        np.frombuffer(b"".join(r.id for r in records), np.uint8),
-        np.fromiter((r.length for r in records), "<u4", count),
-        np.frombuffer(b"".join(r.digest for r in records), np.uint8),
-    )
-    planes = [
-        column.view(np.uint8).reshape(count, width).T.tobytes()
-        for column, width in zip(columns, _WIDTHS, strict=True)
-    ]
-    return zlib.compress(b"".join(planes), 9)
-
-
-def _unpack_columns(data: bytes) -> list[Listed]:
-    raw = np.frombuffer(zlib.decompress(data), np.uint8)
-    count = len(raw) // sum(_WIDTHS)
-    columns, at = [], 0
-    for width in _WIDTHS:
-        plane = raw[at : at + width * count].reshape(width, count)
-        columns.append(np.ascontiguousarray(plane.T))
-        at += width * count
-    seqs = np.cumsum(columns[0].view("<i8").ravel())
-    times = np.cumsum(columns[3].view("<i8").ravel())
-    ids, digests = columns[4].tobytes(), columns[6].tobytes()
-    return [
-        Listed(
-            seq, kind, version, time_ms, ids[at * 16 : at * 16 + 16], length,
-            digests[at * DIGEST_BYTES : (at + 1) * DIGEST_BYTES],
-        )
-        for at, (seq, kind, version, time_ms, length) in enumerate(
-            zip(
-                seqs.tolist(), columns[1].ravel().tolist(), columns[2].view("<u4").ravel().tolist(),
-                times.tolist(), columns[5].view("<u4").ravel().tolist(), strict=True,
-            )
-        )
-    ]  # fmt: skip

@@ -8,27 +8,29 @@ memory.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from carma.config import Settings
-from carma.errors import CarmaError, MemoryNotFound, NotAMemory, StorageError
+from carma.errors import EncryptionUnfinished, MemoryNotFound, NotAMemory, StorageError
+from carma.ports.cipher import Cipher
 from carma.ports.clock import Clock, Entropy
 from carma.ports.disk import Disk
-from carma.store.catchup import catch_up, fill, names_in
-from carma.store.entry import Entry
+from carma.store.encrypting import ENCRYPTING, refuse_if_encrypted
 from carma.store.follow import known_last_seq
 from carma.store.identity import Identity, read_identity, refuse_newer, write_identity
 from carma.store.log import Cursor
 from carma.store.parity import Spreads
 from carma.store.record import RecordDamaged, RecordKind
 from carma.store.recovery import Recovered, begin_segment, recover_segment
-from carma.store.registry import Registry, RegistryDamaged, next_name, registry_names
+from carma.store.registry import Registry
 from carma.store.scan import Intact, merge_copies, record_at
+from carma.store.sealing import Sealing
 from carma.store.segments import COPIES, Segments, is_log
+from carma.store.trusted import brought_up, built, seen_whole, usable
 from carma.store.turn import Turn
 
-__all__ = ["Opened", "open_parts"]
+__all__ = ["Opened", "known_identity", "open_parts"]
 
 _OURS = {
     "memory.json",
@@ -40,6 +42,7 @@ _OURS = {
     "reserve",
     "index",
     "turn",
+    ENCRYPTING,
 }
 
 
@@ -69,14 +72,22 @@ def open_parts(
     *,
     create: bool,
     read_only: bool,
+    cipher: Cipher | None = None,
 ) -> Opened:
     """Open or create the memory in `folder`.
 
-    Raises MemoryNotFound, NotAMemory, FormatTooNew, MemoryBusy, StorageError.
+    Raises MemoryNotFound, NotAMemory, FormatTooNew, MemoryBusy, StorageError, VaultNeeded, VaultWrong,
+    NotEncrypted, EncryptionUnfinished.
     """
     segments = Segments(disk, folder)
     spreads = Spreads(segments)
-    identity = _identify(disk, folder, spreads, clock, entropy, create and not read_only)
+    identity, new = _identify(disk, folder, spreads, clock, entropy, create and not read_only, cipher)
+    if not new and disk.size(f"{folder}/{ENCRYPTING}") is not None:
+        raise EncryptionUnfinished("Turning this memory into an encrypted one was interrupted.")
+    identity.check(cipher)
+    if new:
+        disk.mkdir(folder)
+    segments.sealing = Sealing(cipher, identity.id)
     if read_only or not disk.writable(folder):
         return _open_read_only(disk, folder, spreads, identity)
     _make_folders(disk, folder)
@@ -84,10 +95,11 @@ def open_parts(
     try:
         with turn.held():
             identity = _agreed(disk, folder, identity)
-            registry, named = _usable(disk, folder, identity)
+            identity.check(cipher)
+            registry, named = usable(disk, segments, identity)
             seen = registry.cursor() if registry is not None else Cursor(0, 0)
             recovered = _recover_log(segments, seen)
-            registry = _brought_up(disk, folder, spreads, registry, identity, named)
+            registry = brought_up(disk, spreads, registry, identity, named)
             cursor, last = registry.cursor(), known_last_seq(registry)
     except BaseException:
         turn.close()
@@ -96,8 +108,9 @@ def open_parts(
     def reopen(damaged: Registry) -> Registry:
         with turn.held():
             damaged.close()
-            other, named = _usable(disk, folder, identity, but=damaged.path)
-            return _brought_up(disk, folder, spreads, other, identity, named)
+            refuse_if_encrypted(disk, folder, segments.sealing)
+            other, named = usable(disk, segments, identity, but=damaged.path)
+            return brought_up(disk, spreads, other, identity, named)
 
     told = tuple(r for r in recovered if r.mended or r.torn_bytes or r.damaged or r.closed)
     closed = tuple(r.number for r in recovered if r.closed)
@@ -126,12 +139,15 @@ def _recover_log(segments: Segments, seen: Cursor) -> tuple[Recovered, ...]:
     return tuple(found)
 
 
-def _identify(
-    disk: Disk, folder: str, spreads: Spreads, clock: Clock, entropy: Entropy, create: bool
-) -> Identity:
-    """Who the memory in `folder` is: from memory.json, else from the segments, else new (then only the folder
-    is made).
+def known_identity(disk: Disk, folder: str) -> Identity | None:
+    """Who the memory in `folder` is, from memory.json, else from the segments; None if there is none.
+
+    Raises StorageError, FormatTooNew.
     """
+    return _known(disk, folder, Spreads(Segments(disk, folder)))
+
+
+def _known(disk: Disk, folder: str, spreads: Spreads) -> Identity | None:
     unreadable = None
     try:
         identity = read_identity(disk, folder) if disk.is_dir(folder) else None
@@ -142,18 +158,37 @@ def _identify(
     except StorageError as error:
         unreadable = error
     found = _identity_in_segments(spreads)
-    if found is not None:
-        return found
-    if unreadable is not None:
+    if found is None and unreadable is not None:
         raise unreadable
+    return found
+
+
+def _identify(
+    disk: Disk,
+    folder: str,
+    spreads: Spreads,
+    clock: Clock,
+    entropy: Entropy,
+    create: bool,
+    cipher: Cipher | None,
+) -> tuple[Identity, bool]:
+    """Who the memory in `folder` is, and whether it is a new one."""
+    found = _known(disk, folder, spreads)
+    if found is not None:
+        return found, False
+    if cipher is not None and (spreads.segments.numbers() or spreads.segments.columns()):
+        raise NotAMemory(
+            f"Nothing in {folder} says any more which memory it is, and its seals name it.",
+            hint="Nothing was touched. Put memory.json of a snapshot or backup of it there.",
+        )
     refuse_newer(disk, folder)
     names = [name for name in disk.listdir(folder) if not name.startswith(".")]
     if set(names) - _OURS:
         raise NotAMemory(f"{folder} is not empty and is not a memory.")
     if not create:
         raise MemoryNotFound(f"There is no memory at {folder}.")
-    disk.mkdir(folder)
-    return Identity(id=entropy.bytes(16).hex(), created=clock.now())
+    new = Identity(id=entropy.bytes(16).hex(), created=clock.now())
+    return (new.sealed_by(cipher) if cipher is not None else new), True
 
 
 def _agreed(disk: Disk, folder: str, identity: Identity) -> Identity:
@@ -187,8 +222,7 @@ def _identity_in_segments(spreads: Spreads) -> Identity | None:
     """The newest identity that a manifest or a MEMORY record holds. Raises FormatTooNew."""
     newest: Identity | None = None
     segments = spreads.segments
-    for manifest in spreads.manifests():
-        identity = Identity.from_dict(manifest.head.identity)
+    for identity in map(Identity.from_dict, spreads.identities()):
         if newest is None or identity.revision >= newest.revision:
             newest = identity
     for number in filter(is_log, segments.numbers()):
@@ -207,92 +241,12 @@ def _open_read_only(disk: Disk, folder: str, spreads: Spreads, identity: Identit
     """Touch nothing: the registry as it lies there if it has seen all of the log, else one in our own
     memory.
     """
-    registry = None
     segments = spreads.segments
-    names = registry_names(disk, f"{folder}/index")
-    path = disk.real_path(f"{folder}/index/{names[0]}") if names else None
-    if path is not None and not disk.size(f"{path}-wal"):
-        try:
-            registry = Registry.open(path, frozen=True)
-            if registry.behind(segments):
-                registry.close()
-                registry = None
-        except RegistryDamaged:
-            registry = None
-    registry = registry or _built(None, spreads, identity)
+    registry = seen_whole(disk, segments) or built(None, spreads, identity)
 
     def reopen(damaged: Registry) -> Registry:
         damaged.close()
-        return _built(None, spreads, identity)
+        return built(None, spreads, identity)
 
     cursor, last = registry.cursor(), known_last_seq(registry)
     return Opened(identity, segments, spreads, registry, None, cursor, last, reopen, ())
-
-
-def _usable(
-    disk: Disk, folder: str, identity: Identity, but: str | None = None
-) -> tuple[Registry | None, list[Entry]]:
-    """The newest registry that opens and fits to the log, None if there is none; and what those name that do
-    not fit any more: writes of this memory whose files are gone.
-    """
-    named: list[Entry] = []
-    for name in registry_names(disk, f"{folder}/index"):
-        path = disk.real_path(f"{folder}/index/{name}")
-        if path is None or path == but:
-            continue
-        try:
-            registry = Registry.open(path)
-        except RegistryDamaged:
-            continue
-        try:
-            if registry.fits(Segments(disk, folder)):
-                return registry, []
-            if registry.state("memory") == identity.id:
-                named += names_in(registry)
-        except (RegistryDamaged, RecordDamaged, CarmaError):
-            pass
-        registry.close()
-    return None, named
-
-
-def _brought_up(
-    disk: Disk,
-    folder: str,
-    spreads: Spreads,
-    registry: Registry | None,
-    identity: Identity,
-    named: Sequence[Entry],
-) -> Registry:
-    """A registry that has seen the whole log: the given one, or a new one; in memory if the disk takes
-    none.
-    """
-    if registry is not None:
-        try:
-            catch_up(registry, spreads)
-            # Read here what the opening is about to read, while another registry can still be built.
-            known_last_seq(registry)
-            return registry
-        except (RegistryDamaged, StorageError):
-            registry.close()
-    try:
-        names = registry_names(disk, f"{folder}/index")
-        disk.mkdir(f"{folder}/index")
-        path = disk.real_path(f"{folder}/index/{next_name(names)}")
-        fresh = _built(path, spreads, identity, named)
-    except (RegistryDamaged, StorageError):
-        return _built(None, spreads, identity, named)
-    for name in names:
-        for suffix in ("", "-wal", "-shm"):
-            disk.unlink(f"{folder}/index/{name}{suffix}")
-    return fresh
-
-
-def _built(path: str | None, spreads: Spreads, identity: Identity, named: Sequence[Entry] = ()) -> Registry:
-    """A new registry, filled from the segments. named: writes that are known from elsewhere."""
-    registry = Registry.create(path)
-    try:
-        fill(registry, spreads, identity.id, named)
-    except BaseException:
-        registry.close()
-        raise
-    return registry

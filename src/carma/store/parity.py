@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgpack
@@ -22,10 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carma.errors import CarmaError
+from carma.store.copies import open_copies
 from carma.store.entry import MOVE, Entry
 from carma.store.erasure import TooFewShards, decode, decode_one, encode
 from carma.store.log import FellBehind
-from carma.store.manifest import Manifest, unpack_parts
+from carma.store.manifest import Manifest
+from carma.store.manifest_parts import identity_in, unpack_parts
 from carma.store.payload import pack_map, unpack_map
 from carma.store.record import HEADER_BYTES, NO_ID, RecordDamaged, RecordKind, encode_header
 from carma.store.scan import Intact, merge_copies, record_at
@@ -38,9 +40,6 @@ MANIFEST_COLUMNS = 4
 """The manifest stands in so many parity files."""
 _NARROW = 1 << 16
 """Bytes of a shard up to which it pays to look for what else of a stripe is damaged."""
-COPIES_PART = 64
-"""Entries in one COPIES record."""
-
 _GROUP = struct.Struct("<II")
 
 
@@ -93,10 +92,14 @@ def column_bytes(manifest: Manifest, at: int, shards: bytes, copies: Sequence[by
 
 
 class Spreads:
-    """The spreads of one memory, by what their parity files still say. Safe to share between threads."""
+    """The spreads of one memory, by what their parity files still say. Safe to share between threads.
 
-    def __init__(self, segments: Segments) -> None:
+    without_key: of sealed manifests know what is not sealed; enough to find records and to decode them.
+    """
+
+    def __init__(self, segments: Segments, *, without_key: bool = False) -> None:
         self.segments = segments
+        self._without_key = without_key
         self._found: tuple[list[int], dict[int, Manifest]] = ([], {})
 
     def manifests(self) -> list[Manifest]:
@@ -132,6 +135,15 @@ class Spreads:
                 moves.append(MOVE.pack(record.seq, segment, length, offset))
         return entry._replace(payload=pack_map({**note, "moves": b"".join(moves)}))
 
+    def identities(self) -> Iterator[Mapping[str, Any]]:
+        """What the manifests say of the memory: the members of memory.json. Needs no key."""
+        for column in self.segments.columns():
+            if (column & 15) < MANIFEST_COLUMNS:
+                for item in self.records(column, RecordKind.MANIFEST):
+                    identity = identity_in(item.payload)
+                    if identity is not None:
+                        yield identity
+
     def forget(self) -> None:
         """Read the manifests anew when they are next asked for."""
         self._found = ([], {})
@@ -157,7 +169,7 @@ class Spreads:
             if (column - PARITY) >> 4 == spread and (column & 15) < MANIFEST_COLUMNS:
                 parts += [item.payload for item in self.records(column, RecordKind.MANIFEST)]
                 try:
-                    manifest = unpack_parts(parts)
+                    manifest = unpack_parts(parts, self.segments.sealing, without_key=self._without_key)
                 except (ValueError, KeyError, TypeError):
                     continue
                 if manifest is not None:
@@ -231,7 +243,7 @@ class Spreads:
             item = record_at(decode_one(data, wanted, parity), 0, segment, offset)
         except RecordDamaged:
             return None
-        return item if item.header.seq == manifest.records[index].seq else None
+        return item if self._is(item, manifest, index) else None
 
     def stripe(self, manifest: Manifest, stripe: int) -> list[Intact | None]:
         """The records of a stripe, read or decoded; None for each that neither gives."""
@@ -257,9 +269,10 @@ class Spreads:
             if found[at] is None:
                 segment, offset, length = manifest.place(index)
                 try:
-                    found[at] = record_at(decoded[at][:length].tobytes(), 0, segment, offset)
+                    item = record_at(decoded[at][:length].tobytes(), 0, segment, offset)
                 except RecordDamaged:
                     continue  # A shard said something else than it should: believe nothing.
+                found[at] = item if self._is(item, manifest, index) else None
         return found
 
     def members(self, manifest: Manifest) -> Iterator[tuple[int, Intact | None]]:
@@ -269,7 +282,10 @@ class Spreads:
         for number in manifest.segments:
             data = self.segments.read_all("segments", number) or b""
             for index in manifest.in_segment(number):
-                yield index, _at(data, manifest, index) or self.rebuild(*manifest.place(index)[:2])
+                item = _at(data, manifest, index)
+                if item is None or not self._is(item, manifest, index):
+                    item = self.rebuild(*manifest.place(index)[:2])
+                yield index, item
 
     def member(self, manifest: Manifest, index: int) -> Intact | None:
         """A record of a spread from its own place; None if it is not there any more."""
@@ -277,7 +293,11 @@ class Spreads:
             item = self.segments.read_copy("segments", *manifest.place(index))
         except RecordDamaged:
             return None
-        return item if item.header.seq == manifest.records[index].seq else None
+        return item if self._is(item, manifest, index) else None
+
+    def _is(self, item: Intact, manifest: Manifest, index: int) -> bool:
+        """Whether a record is the one that a manifest names, sealed by the owner."""
+        return item.header.seq == manifest.records[index].seq and self.segments.sealing.proves(*item)
 
     def _parity(self, manifest: Manifest, at: int, stripe: int) -> Bytes | None:
         """Shard `at` of a stripe, proven; None if it is gone."""
@@ -301,7 +321,9 @@ class Spreads:
         """What the COPIES records hold, by index of the record."""
         found: dict[int, bytes] = {}
         for payload in self.copies_parts(manifest):
-            part = msgpack.unpackb(payload, raw=False)
+            part = open_copies(payload, manifest.head.spread, self.segments.sealing)
+            if part is None:
+                continue
             at = 0
             for number, size in enumerate(part["n"], part["i"]):
                 if size:
@@ -327,10 +349,9 @@ def _at(data: bytes, manifest: Manifest, index: int) -> Intact | None:
     """A record of a spread in the bytes of its segment."""
     segment, offset, _ = manifest.place(index)
     try:
-        item = record_at(data, offset, segment, offset)
+        return record_at(data, offset, segment, offset)
     except RecordDamaged:
         return None
-    return item if item.header.seq == manifest.records[index].seq else None
 
 
 def _shard(item: Intact | None, width: int, manifest: Manifest) -> Bytes | None:

@@ -7,6 +7,7 @@ them. Only fields that differ from their default are written, so two equal fragm
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -23,9 +24,12 @@ __all__ = [
     "pack_map",
     "unpack_map",
     "validate_metadata",
+    "validate_source",
 ]
 
 _METADATA_DEPTH = 16
+_WHOLE = 1 << 63
+_SOURCE_DIGEST = re.compile("[0-9a-fA-F]{32}")
 
 
 class Content(NamedTuple):
@@ -102,6 +106,32 @@ def unpack_map(payload: bytes) -> dict[str, Any]:
     value = msgpack.unpackb(payload, raw=False, strict_map_key=False)
     assert isinstance(value, dict)
     return value
+
+
+def validate_source(source: Any) -> Source | None:
+    """`source`, or InvalidInput if a record could not hold it: a path that is text, numbers from 0 to 2^63,
+    a span that does not end before it begins, a digest of 32 hexadecimal digits.
+    """
+    if source is None:
+        return None
+    if not isinstance(source, Source) or not isinstance(source.path, str):
+        raise InvalidInput("source must be a Source with a path.")
+    try:
+        source.path.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInput("The path of the source has a lone surrogate.") from error
+    span, line, digest = source.span, source.line, source.digest
+    if span is not None and not (len(span) == 2 and all(map(_is_whole, span)) and span[0] <= span[1]):
+        raise InvalidInput("The span of the source must be its first and its past-the-end byte.")
+    if line is not None and not _is_whole(line):
+        raise InvalidInput("The line of the source must be a whole number.")
+    if digest and not (isinstance(digest, str) and _SOURCE_DIGEST.fullmatch(digest)):
+        raise InvalidInput("The digest of the source must be 32 hexadecimal digits.")
+    return source
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _WHOLE
 
 
 def validate_metadata(metadata: Mapping[str, Any], limit_bytes: int) -> dict[str, Any]:

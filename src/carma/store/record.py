@@ -26,14 +26,17 @@ from xxhash import xxh3_64_intdigest
 
 __all__ = [
     "APPEND",
+    "FOLLOWS",
     "FORMAT",
     "HEADER_BYTES",
+    "JOINED",
     "MAGIC",
     "NO_DIGEST",
     "NO_ID",
     "Header",
     "RecordDamaged",
     "RecordKind",
+    "Said",
     "check_payload",
     "encode_header",
     "parse_header",
@@ -47,6 +50,10 @@ NO_ID = bytes(16)
 NO_DIGEST = bytes(16)
 APPEND = 1
 """Header flag: the first record of an append. What lies from it to the next one was acknowledged together."""
+JOINED = 2
+"""Header flag: the record and the next one stand or fall together, also after a crash in the middle."""
+FOLLOWS = 4
+"""Header flag: the record before this one is JOINED to it."""
 
 _BODY = struct.Struct("<4sBBHIIQQ16sIQ32s16s")
 _CHECKSUM = struct.Struct("<Q")
@@ -68,7 +75,7 @@ class RecordKind(IntEnum):
     REWRITE = 5
     """A compaction took place: inputs, outputs, and the writes that were dropped on purpose."""
     LEDGER = 6
-    """Findings, blanks, repairs and cycles (the damage ledger)."""
+    """Findings, blanks, repairs and cycles (the damage ledger), and on whose behalf something was changed."""
     VOID = 7
     """The place of records that were torn and never acknowledged, while something behind them was whole."""
     RECONSTRUCTION = 8
@@ -161,8 +168,20 @@ def parse_header(data: bytes | memoryview, at: int, segment: int, offset: int) -
     return Header(kind, flags, length, version, seq, time_ms, id, seg, off, pdigest, tdigest, checksum)
 
 
-def payload_at(data: bytes, segment: int, offset: int, seq: int) -> bytes:
-    """The proven payload of the write `seq`, of which `data` are all bytes. Raises RecordDamaged.
+class Said(NamedTuple):
+    """What a record says wherever it lies: all of its header but the place, and the payload as stored."""
+
+    kind: int
+    version: int
+    seq: int
+    time_ms: int
+    id: bytes
+    text_digest: bytes
+    payload: bytes
+
+
+def payload_at(data: bytes, segment: int, offset: int, seq: int) -> Said:
+    """What the write `seq` says, proven; `data` are all its bytes. Raises RecordDamaged.
 
     The same proof as `parse_header` and `check_payload`, without building a header: searches read many.
     """
@@ -170,14 +189,14 @@ def payload_at(data: bytes, segment: int, offset: int, seq: int) -> bytes:
     payload = data[HEADER_BYTES:]
     if len(body) != _BODY_BYTES or _CHECKSUM.unpack_from(data, _BODY_BYTES)[0] != xxh3_64_intdigest(body):
         raise RecordDamaged("bad header", segment, offset)
-    magic, fmt, _, _, length, _, found, _, _, seg, off, digest, _ = _BODY.unpack(body)
+    magic, fmt, kind, _, length, version, found, time_ms, id, seg, off, digest, text = _BODY.unpack(body)
     if (magic, fmt, length) != (MAGIC, FORMAT, len(payload)):
         raise RecordDamaged("bad header", segment, offset)
     if (seg, off, found) != (segment, offset, seq):
         raise RecordDamaged("misdirected", segment, offset)
     if blake3(payload).digest() != digest:
         raise RecordDamaged("bad digest", segment, offset)
-    return payload
+    return Said(kind, version, seq, time_ms, id, text, payload)
 
 
 def check_payload(header: Header, payload: bytes | memoryview) -> None:

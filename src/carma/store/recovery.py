@@ -2,8 +2,9 @@
 
 The union of the valid records of a log segment and its mirror is what was acknowledged, and perhaps more.
 Where one copy is damaged the other mends it; an end that was never written whole in either is kept in
-quarantine and cut off, so that the next batch follows a proven record. What was whole once and has rotted
-stays where it is, for the beacon to name; if it stands at the end, the log goes on in the next segment.
+quarantine and cut off, so that the next batch follows a proven record. Of records that are joined all stay or
+none: half of them was never acknowledged. What was whole once and has rotted stays where it is, for the
+beacon to name; if it stands at the end, the log goes on in the next segment.
 """
 
 from __future__ import annotations

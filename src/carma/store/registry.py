@@ -4,12 +4,13 @@ SQLite runs with its checksum VFS, so a flipped bit in the file is an error and 
 error means: build a new registry from the segments, under a new file name. Names are never used twice,
 because a write-ahead log that belongs to another file of the same name would be read as its own.
 
-Rejected: the standard library's sqlite3 (no checksum VFS, and the WAL of 3.40 can lose commits), LMDB (a
-truncated file kills the process).
+How the file is opened, and how it is encrypted, stands in `database`. Rejected: LMDB (a truncated file kills
+the process).
 """
 
 from __future__ import annotations
 
+import ctypes
 import json
 import re
 import threading
@@ -20,10 +21,10 @@ from typing import Any
 from urllib.parse import quote
 
 import apsw
-import apsw.sqlite_extra
 
 from carma.ports.disk import Disk
 from carma.store.apply import apply_entries, apply_read_cursor
+from carma.store.database import CHECKED, ENCRYPTED, connect
 from carma.store.entry import Entry
 from carma.store.log import Cursor
 from carma.store.record import RecordDamaged
@@ -33,9 +34,7 @@ from carma.store.segments import Segments
 __all__ = ["Registry", "RegistryDamaged", "next_name", "registry_names"]
 
 _NAME = re.compile(r"^registry-(\d{6})\.sqlite$")
-_BUSY_MS = 30_000
 _POOL = 4
-_loaded = threading.Lock()
 _damage_types = (
     apsw.CorruptError,
     apsw.NotADBError,
@@ -55,26 +54,16 @@ class RegistryDamaged(Exception):
     """The registry cannot be trusted or used: it must be rebuilt from the segments."""
 
 
-def _use_checksums() -> None:
-    """Register the checksum VFS for the process, once."""
-    with _loaded:
-        if "cksmvfs" not in apsw.vfs_names():
-            connection = apsw.Connection(":memory:", vfs=apsw.vfs_names()[0])
-            try:
-                apsw.sqlite_extra.load(connection, "cksumvfs")
-            finally:
-                connection.close()
-
-
 class Registry:
     """One registry file: a connection that writes and a pool of connections that read.
 
     Raises RegistryDamaged from any method when SQLite reports an error of the file.
     """
 
-    def __init__(self, path: str, *, vfs: str, flags: int, cache_kib: int) -> None:
+    def __init__(self, path: str, *, vfs: str, flags: int, cache_kib: int, key: bytes | None = None) -> None:
         self.path = path
         self._vfs = vfs
+        self._key = key
         self._flags = flags
         self._cache_kib = cache_kib
         self._write_lock = threading.RLock()
@@ -85,9 +74,9 @@ class Registry:
     # Opening
 
     @classmethod
-    def create(cls, path: str | None, *, cache_kib: int = 32768) -> Registry:
-        """A new, empty registry; in memory if `path` is None."""
-        registry = cls._at(path, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE, cache_kib)
+    def create(cls, path: str | None, *, key: bytes | None = None, cache_kib: int = 32768) -> Registry:
+        """A new, empty registry; in memory if `path` is None. key: encrypts the file, 32 bytes."""
+        registry = cls._at(path, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE, cache_kib, key)
         with registry._guarded():
             db = registry._writer
             db.execute("PRAGMA journal_mode=WAL" if path else "PRAGMA journal_mode=OFF")
@@ -98,44 +87,38 @@ class Registry:
         return registry
 
     @classmethod
-    def open(cls, path: str, *, frozen: bool = False, cache_kib: int = 32768) -> Registry:
+    def open(
+        cls, path: str, *, key: bytes | None = None, frozen: bool = False, cache_kib: int = 32768
+    ) -> Registry:
         """An existing registry. Raises RegistryDamaged if it cannot be used.
 
+        key: the one it was created with.
         frozen: read the file as it is, without locks and without leaving anything beside it.
         """
         if frozen:
             flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
-            registry = cls._at(f"file:{quote(path)}?immutable=1", flags, cache_kib)
+            registry = cls._at(f"file:{quote(path)}?immutable=1", flags, cache_kib, key)
         else:
-            registry = cls._at(path, apsw.SQLITE_OPEN_READWRITE, cache_kib)
+            registry = cls._at(path, apsw.SQLITE_OPEN_READWRITE, cache_kib, key)
         if registry.state("schema") != SCHEMA_VERSION or registry.state("complete") != 1:
             registry.close()
             raise RegistryDamaged(f"{path} is unfinished or of another version")
         return registry
 
     @classmethod
-    def _at(cls, path: str | None, flags: int, cache_kib: int) -> Registry:
-        _use_checksums()
+    def _at(cls, path: str | None, flags: int, cache_kib: int, key: bytes | None) -> Registry:
         try:
             if path is None:
                 # Connections of one process share a database of the memdb VFS by its name.
                 name = f"/carma-{id(object())}-{threading.get_ident()}-{next(_counter)}"
                 return cls(name, vfs="memdb", flags=flags, cache_kib=cache_kib)
-            return cls(path, vfs="cksmvfs", flags=flags, cache_kib=cache_kib)
+            vfs = CHECKED if key is None else ENCRYPTED
+            return cls(path, vfs=vfs, flags=flags, cache_kib=cache_kib, key=key)
         except apsw.Error as error:
             raise RegistryDamaged(str(error)) from error
 
     def _connect(self) -> apsw.Connection:
-        db = apsw.Connection(self.path, flags=self._flags, vfs=self._vfs, statementcachesize=64)
-        db.set_busy_timeout(_BUSY_MS)
-        if self._vfs == "cksmvfs":
-            # Eight spare bytes on each page hold its checksum; set before the first page is written.
-            db.execute("PRAGMA page_size=8192")
-            db.reserve_bytes(reserve=8)
-        db.execute(f"PRAGMA cache_size=-{self._cache_kib}")
-        db.execute("PRAGMA temp_store=MEMORY")
-        db.execute("PRAGMA synchronous=NORMAL")
-        return db
+        return connect(self.path, self._vfs, self._flags, key=self._key, cache_kib=self._cache_kib)
 
     def close(self) -> None:
         """Close every connection; idempotent."""
@@ -148,6 +131,12 @@ class Registry:
             except apsw.Error:
                 # Closing checkpoints; what it cannot write now is rebuilt from the segments at the next open.
                 self._writer.close(True)
+
+    def keep_log(self) -> None:
+        """Leave the write-ahead log beside the file when it is closed, so that it can be overwritten."""
+        with self._write_lock, self._guarded():
+            pointer = ctypes.c_int(1)
+            self._writer.file_control("main", apsw.SQLITE_FCNTL_PERSIST_WAL, ctypes.addressof(pointer))
 
     # Reading
 
@@ -213,7 +202,11 @@ class Registry:
 
     def vanished(self, disk: Disk) -> bool:
         """Whether somebody removed the file."""
-        return self._vfs == "cksmvfs" and not self.path.startswith("file:") and disk.size(self.path) is None
+        return (
+            self._vfs in (CHECKED, ENCRYPTED)
+            and not self.path.startswith("file:")
+            and disk.size(self.path) is None
+        )
 
     # Writing
 

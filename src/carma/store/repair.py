@@ -17,7 +17,6 @@ from blake3 import blake3
 from carma.errors import DiskFull, StorageError
 from carma.ports.disk import write_whole
 from carma.store.apply import readmit as take_in
-from carma.store.entry import entry_of
 from carma.store.identity import read_identity, write_identity
 from carma.store.manifest import Manifest
 from carma.store.parity import column_bytes, parity_shards
@@ -121,7 +120,7 @@ def readmit(store: Store, found: Iterable[Intact]) -> int:
         for item in found:
             sql = "SELECT 1 FROM fragments WHERE live AND seq=?"
             if item.header.kind == RecordKind.FRAGMENT and db.execute(sql, (item.header.seq,)).fetchall():
-                take_in(db, entry_of(item))
+                take_in(db, store.decoded(item))
                 count += 1
     if count:
         store.start_over()

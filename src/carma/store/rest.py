@@ -10,6 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 
+from carma.store.acts import DONE
 from carma.store.manifest import Listed, Manifest
 from carma.store.payload import pack_map, unpack_map
 from carma.store.plan import Plan, merge, ranges
@@ -19,8 +20,9 @@ from carma.store.segments import PARITY, REWRITTEN, is_log
 from carma.store.spread import Condense, Spreading, announce, gather, write_spreads
 from carma.store.store import Store
 
-__all__ = ["respread"]
+__all__ = ["next_numbers", "respread"]
 
+_HOUR_MS = 3_600_000
 _KEPT = """
 SELECT seq FROM fragments WHERE segment IN (SELECT value FROM json_each(:segments))
 AND (live OR kind = 'tombstone' OR seq IN (
@@ -43,6 +45,7 @@ UNION ALL
 SELECT segment, sum(length) FROM other WHERE kind = :rebuilt AND seq NOT IN (SELECT seq FROM reconstructions)
 GROUP BY segment
 """
+_DONE = f"SELECT segment, sum(length) FROM other WHERE seq IN ({DONE}) GROUP BY segment"
 _SAYS = """
 SELECT 1 FROM fragments WHERE segment IN (SELECT value FROM json_each(:segments))
 UNION ALL SELECT 1 FROM other WHERE kind IN (:ledger, :rebuilt) AND segment IN
@@ -93,8 +96,13 @@ def _carry_out(
     condense: Condense | None,
 ) -> Spreading:
     kept_seqs = _kept(store, plan)
-    ledger = (RecordKind.LEDGER,)
-    kept = [item for item in records if item.header.seq in kept_seqs or item.header.kind in ledger]
+    done = {row[0] for row in store.registry.rows(DONE, _expired(store))}
+    kept = [
+        item
+        for item in records
+        if item.header.seq in kept_seqs
+        or (item.header.kind == RecordKind.LEDGER and item.header.seq not in done)
+    ]
     kept_seqs = {item.header.seq for item in kept}
     dropped = [item.header.seq for item in records if item.header.seq not in kept_seqs]
     carried = [pair for each in plan.spreads for pair in each.head.dropped]
@@ -125,19 +133,25 @@ def _plan(store: Store, dead_share: float, anew: Sequence[int]) -> Plan:
     there = set(store.segments.columns())
     wanting = {each.head.spread for each in spreads if not there.issuperset(each.columns)} | set(anew)
     chosen += [each for each in spreads if each.head.spread in wanting - taken]
-    return Plan(loose, tuple(chosen), tail.segment, *_next_numbers(store))
+    return Plan(loose, tuple(chosen), tail.segment, *next_numbers(store))
 
 
 def _dead(store: Store, spreads: Sequence[Manifest]) -> dict[int, float]:
     """The share of dead bytes of each spread."""
     bindings = {"keep": store.settings.keep_versions, "rebuilt": int(RecordKind.RECONSTRUCTION)}
     dead: Counter[int] = Counter()
-    for segment, size in store.registry.rows(_DEAD, bindings):
+    rows = store.registry.rows
+    for segment, size in [*rows(_DEAD, bindings), *rows(_DONE, _expired(store))]:
         dead[segment] += size
     return {
         each.head.spread: sum(dead[number] for number in each.segments) / max(each.bytes, 1)
         for each in spreads
     }
+
+
+def _expired(store: Store) -> dict[str, int]:
+    """The time before which an Idempotency-Key is forgotten, as bindings."""
+    return {"expired": store.now_ms() - int(store.settings.idempotency_hours * _HOUR_MS)}
 
 
 def _says_anything(store: Store, segments: Sequence[int]) -> bool:
@@ -162,12 +176,12 @@ def _dropped_in_log(store: Store, segments: Sequence[int]) -> list[list[int]]:
         pair
         for number in segments
         for item in merge_copies(*store.segments.both(number), number)
-        if isinstance(item, Intact) and item.header.kind == RecordKind.REWRITE
-        for pair in unpack_map(item.payload)["dropped"]
+        if isinstance(item, Intact) and item.header.kind == RecordKind.REWRITE and store.is_ours(item)
+        for pair in unpack_map(store.payload(item))["dropped"]
     ]
 
 
-def _next_numbers(store: Store) -> tuple[int, int]:
+def next_numbers(store: Store) -> tuple[int, int]:
     """Numbers for a spread and its first segment that were never used."""
     spreads = store.spreads.manifests()
     columns = [(number - PARITY) >> 4 for number in store.segments.columns()]

@@ -7,7 +7,8 @@ Torn or rotten? A write that never reached the disk leaves what was there before
 whole sector of zeros. It was not acknowledged and says nothing. Anything else was written once and has rotted
 since, and then even a bare header has a say: its fragment has no older text (Alagappan et al.,
 "Protocol-Aware Recovery for Consensus-Based Storage", FAST 2018). Only the last append of a segment without a
-footer can be torn, because the one before it was acknowledged before it began.
+footer can be torn, because the one before it was acknowledged before it began. Records that are joined stand
+or fall together: where one of them is torn, or was never written, all of them count as torn.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from typing import NamedTuple
 
 from carma.store.record import (
     APPEND,
+    FOLLOWS,
     HEADER_BYTES,
+    JOINED,
     MAGIC,
     Header,
     RecordDamaged,
@@ -78,21 +81,59 @@ def merge_copies(
     length: of the longer copy, from `base` on. The offsets that come back are those in the segment.
     """
     # A run that looks torn is one only if nothing was appended after it, so it waits for the end of its
-    # append.
+    # append. A record that is joined waits for those that it is joined to.
     waiting: list[Intact | Damaged] = []
+    torn = False
     for item in _runs(first, second, length, segment, base):
         header = item.header
         if header is not None and (header.flags & APPEND or header.kind == RecordKind.FOOTER):
-            yield from (w._replace(torn=False) if isinstance(w, Damaged) else w for w in waiting)
+            yield from map(_written, waiting)
+            waiting, torn = [], False
+        torn = torn or (isinstance(item, Damaged) and item.torn)
+        waiting.append(item)
+        if not torn and not _is_joined(item):
+            yield from waiting
             waiting = []
-        if waiting or (isinstance(item, Damaged) and item.torn):
-            waiting.append(item)
-        else:
-            yield item
     # Only the log can be torn: every other file was written whole before it got its name.
-    yield from (
-        w._replace(torn=False) if isinstance(w, Damaged) and segment >= WHOLE_FROM else w for w in waiting
-    )
+    yield from map(_written, waiting) if segment >= WHOLE_FROM else _without_halves(waiting)
+
+
+def _written(item: Intact | Damaged) -> Intact | Damaged:
+    """What stands in a place that was written whole once."""
+    return item._replace(torn=False) if isinstance(item, Damaged) else item
+
+
+def _is_joined(item: Intact | Damaged) -> bool:
+    return isinstance(item, Intact) and bool(item.header.flags & JOINED)
+
+
+def _without_halves(items: list[Intact | Damaged]) -> Iterator[Intact | Damaged]:
+    """The end of a log; where a record is torn or missing, those that are joined to it are torn too."""
+    group: list[Intact | Damaged] = []
+    broken = False
+    for item in items:
+        if isinstance(item, Damaged):
+            broken = item.torn
+            yield from (_half(each) if broken else each for each in group)
+            yield item
+            group = []
+        elif item.header.flags & FOLLOWS and not group:
+            # Its group began in what is damaged.
+            yield _half(item) if broken else item
+        else:
+            group.append(item)
+            if not _is_joined(item):
+                yield from group
+                group, broken = [], False
+    yield from map(_half, group)
+
+
+def _half(item: Intact | Damaged) -> Damaged:
+    """A whole record that says nothing, because it was never acknowledged."""
+    if isinstance(item, Damaged):
+        return item
+    header = item.header
+    return Damaged(header.offset, header.end - header.offset, "half", None, torn=True)
 
 
 def _runs(

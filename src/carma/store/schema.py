@@ -4,16 +4,16 @@
 that was not deleted. `words` is contentless: the texts stay in the segments, where they are proven on every
 read. `tokens` keeps the words as they were written, in order, beside the stems of `words`: a lost text's
 words can be read back from it. `blanks`, `reconstructions`, `quotes` (which fragment a reconstruction was
-made of), `cycles` and `steps` mirror the damage ledger in the segments. Metadata is flattened (`a.b`, one row
-per list element), so that a filter is an index look-up. Rows of `metadata` that belong to a dead version are
-swept at rest; every query joins them with what is live.
+made of), `cycles`, `steps` and `acts` mirror the ledger in the segments. Metadata is flattened (`a.b`, one
+row per list element), so that a filter is an index look-up. Rows of `metadata` that belong to a dead version
+are swept at rest; every query joins them with what is live.
 """
 
 from __future__ import annotations
 
 __all__ = ["SCHEMA", "SCHEMA_VERSION"]
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 SCHEMA = """
 CREATE TABLE state(
@@ -123,4 +123,14 @@ CREATE TABLE steps(
     report TEXT NOT NULL,
     PRIMARY KEY(cycle, at)
 ) WITHOUT ROWID;
+
+CREATE TABLE acts(
+    seq INTEGER PRIMARY KEY,
+    kind TEXT NOT NULL,
+    event BLOB NOT NULL,
+    key TEXT,
+    time INTEGER NOT NULL,
+    note BLOB NOT NULL
+);
+CREATE INDEX acts_key ON acts(key) WHERE key IS NOT NULL;
 """

@@ -12,15 +12,18 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, TypeVar
 
 from carma.errors import CarmaError, StorageError
+from carma.ports.cipher import CipherDamaged
 from carma.ports.disk import Disk, File
 from carma.store.record import HEADER_BYTES, RecordDamaged, payload_at
 from carma.store.scan import WHOLE_FROM, Intact, record_at
+from carma.store.sealing import PLAIN, Sealing
 
-__all__ = ["COPIES", "PARITY", "REWRITTEN", "Copy", "Segments", "is_log"]
+__all__ = ["COPIES", "PARITY", "REWRITTEN", "Copy", "Segments", "is_log", "number_of"]
 
+T = TypeVar("T")
 Copy = Literal["segments", "mirror"]
 COPIES: tuple[Copy, Copy] = ("segments", "mirror")
 REWRITTEN = WHOLE_FROM
@@ -38,12 +41,24 @@ def is_log(number: int) -> bool:
     return number < REWRITTEN
 
 
-class Segments:
-    """The segment files of one memory and their mirrors."""
+def number_of(name: str) -> int | None:
+    """The number of the segment whose file has this name; None for any other file."""
+    match = _NAME.match(name)
+    return int(match[2]) + (REWRITTEN if match[1] else 0) if match else None
 
-    def __init__(self, disk: Disk, folder: str) -> None:
+
+class Segments:
+    """The segment files of one memory and their mirrors.
+
+    sealing: how their payloads are sealed. suffix: behind the name of each file, of those that are not to be
+    found by others yet.
+    """
+
+    def __init__(self, disk: Disk, folder: str, sealing: Sealing = PLAIN, suffix: str = "") -> None:
         self.disk = disk
         self.folder = folder
+        self.sealing = sealing
+        self._suffix = suffix
         self.durable: set[int] = set()
         """Log segments whose names this process has made durable in both folders."""
         self._files: OrderedDict[tuple[Copy, int], File] = OrderedDict()
@@ -51,24 +66,25 @@ class Segments:
     def path(self, copy: Copy, number: int) -> str:
         """Path of one copy of a segment, or of a parity file, which has one copy only."""
         if number >= PARITY:
-            return f"{self.folder}/parity/{(number - PARITY) >> 4:06d}-{(number - PARITY) & 15}.par"
+            column = f"{(number - PARITY) >> 4:06d}-{(number - PARITY) & 15}"
+            return f"{self.folder}/parity/{column}.par{self._suffix}"
         name = f"{number:06d}" if is_log(number) else f"c{number - REWRITTEN:06d}"
-        return f"{self.folder}/{copy}/{name}.seg"
+        return f"{self.folder}/{copy}/{name}.seg{self._suffix}"
 
     def numbers(self, copy: Copy | None = None) -> list[int]:
         """Numbers of the segments that exist (in one copy or in any), ascending; log segments come first."""
-        found = set()
-        for place in COPIES if copy is None else (copy,):
-            for name in self.disk.listdir(f"{self.folder}/{place}"):
-                match = _NAME.match(name)
-                if match:
-                    found.add(int(match[2]) + (REWRITTEN if match[1] else 0))
-        return sorted(found)
+        places = COPIES if copy is None else (copy,)
+        numbers = {number_of(name) for place in places for name in self._names(place)}
+        return sorted(number for number in numbers if number is not None)
 
     def columns(self) -> list[int]:
         """Numbers of the parity files that exist, ascending."""
-        names = map(_COLUMN.match, self.disk.listdir(f"{self.folder}/parity"))
+        names = map(_COLUMN.match, self._names("parity"))
         return sorted(PARITY + int(match[1]) * 16 + int(match[2]) for match in names if match)
+
+    def _names(self, place: str) -> list[str]:
+        names = self.disk.listdir(f"{self.folder}/{place}")
+        return [name.removesuffix(self._suffix) for name in names if name.endswith(self._suffix)]
 
     def exists(self, number: int) -> bool:
         """Whether any copy of the segment exists."""
@@ -110,10 +126,17 @@ class Segments:
 
         length: of the whole record, header and payload. Raises RecordDamaged if neither copy has it.
         """
+        return self.read_as(lambda item: item, segment, offset, length)
+
+    def read_as(self, decode: Callable[[Intact], T], segment: int, offset: int, length: int) -> T:
+        """What `decode` makes of the record at a place, from the mirror if the first copy is damaged.
+
+        decode: may raise RecordDamaged, then the mirror is asked. Raises RecordDamaged.
+        """
         first: RecordDamaged | None = None
         for copy in COPIES:
             try:
-                return self.read_copy(copy, segment, offset, length)
+                return decode(self.read_copy(copy, segment, offset, length))
             except RecordDamaged as damage:
                 first = first or damage
         assert first is not None
@@ -151,14 +174,17 @@ class Segments:
             return b""
 
     def payload(self, segment: int, offset: int, length: int, seq: int) -> bytes:
-        """The proven payload of the write `seq` from the first copy alone. Raises RecordDamaged."""
+        """The proven payload of the write `seq` from the first copy alone, opened. Raises RecordDamaged."""
         try:
             data = self._file("segments", segment).pread(length, offset)
         except (FileNotFoundError, CarmaError):
             raise RecordDamaged("missing file", segment, offset) from None
         if len(data) != length or length < HEADER_BYTES:
             raise RecordDamaged("truncated", segment, offset)
-        return payload_at(data, segment, offset, seq)
+        try:
+            return self.sealing.open(payload_at(data, segment, offset, seq))
+        except CipherDamaged:
+            raise RecordDamaged("bad seal", segment, offset) from None
 
     def forget(self, number: int) -> None:
         """Close the handles of a segment (its file was removed or replaced)."""

@@ -15,22 +15,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
-import msgpack
 from blake3 import blake3
 
 from carma.errors import StorageError
-from carma.ports.disk import write_whole
+from carma.ports.disk import Disk, write_whole
+from carma.store.copies import pack_copies
 from carma.store.erasure import MOST_DATA, parity_count
-from carma.store.manifest import DIGEST_BYTES, Head, Listed, Manifest, pack_parts
-from carma.store.parity import COPIES_PART, column_bytes, parity_shards
+from carma.store.identity import Identity
+from carma.store.manifest import DIGEST_BYTES, Head, Listed, Manifest
+from carma.store.manifest_parts import pack_parts
+from carma.store.parity import column_bytes, parity_shards
 from carma.store.payload import pack_map
 from carma.store.plan import Plan, ranges
 from carma.store.record import HEADER_BYTES, Header, RecordKind, encode_header
 from carma.store.scan import Damaged, Intact, merge_copies
+from carma.store.sealing import Sealing
+from carma.store.segments import Segments
 from carma.store.store import Store
 
-__all__ = ["SPREAD_BYTES", "Condense", "Spreading", "announce", "gather", "write_spreads"]
+__all__ = ["SPREAD_BYTES", "Condense", "Ground", "Spreading", "announce", "gather", "write_spreads"]
 
 SPREAD_BYTES = 32 * 2**20
 """So many bytes go into one spread at most (and one record at least)."""
@@ -62,7 +67,7 @@ def gather(store: Store, plan: Plan, leave_lost: bool) -> tuple[Plan, list[Intac
     lost: dict[int, Listed] = {}
     segments, spreads = [], []
     for number in plan.segments:
-        items = list(merge_copies(*store.segments.both(number), number))
+        items = list(store.sealing.believed(merge_copies(*store.segments.both(number), number)))
         damaged = [item for item in items if isinstance(item, Damaged)]
         if not leave_lost and any(_may_hide(store, number, run) for run in damaged):
             continue  # What cannot be read must not be dropped: healing comes first.
@@ -104,8 +109,23 @@ def _listed(h: Header) -> Listed:
     return Listed(h.seq, h.kind, h.version, h.time_ms, h.id, h.length, h.text_digest[:DIGEST_BYTES])
 
 
+class Ground(Protocol):
+    """Where spreads are written: an open store, or what stands in for one."""
+
+    @property
+    def disk(self) -> Disk: ...
+    @property
+    def folder(self) -> str: ...
+    @property
+    def segments(self) -> Segments: ...
+    @property
+    def identity(self) -> Identity: ...
+    def now_ms(self) -> int:
+        """Milliseconds since the epoch."""
+
+
 def write_spreads(
-    store: Store, plan: Plan, records: Sequence[Intact], dropped: list[list[int]], condense: Condense | None
+    store: Ground, plan: Plan, records: Sequence[Intact], dropped: list[list[int]], condense: Condense | None
 ) -> list[Manifest]:
     """Write records, which are in order of their seq, as spreads; needs the turn. Raises StorageError.
 
@@ -135,7 +155,7 @@ def _chunks(records: Sequence[Intact]) -> Iterator[list[Intact]]:
 
 
 def _write(
-    store: Store,
+    store: Ground,
     plan: Plan,
     records: Sequence[Intact],
     inputs: list[int],
@@ -155,8 +175,10 @@ def _write(
         _put(store, number, data)
     store.disk.sync_dir(f"{store.folder}/segments")
     digests = b"".join(blake3(data).digest(8) for data in segments)
-    copies = _copies(condense(records)) if condense is not None else []
-    manifest, columns = _columns(head._replace(digests=digests), listed, segments, copies)
+    sealing = store.segments.sealing
+    entries = condense(records) if condense is not None else []
+    copies = pack_copies(entries, plan.spread, sealing)
+    manifest, columns = _columns(head._replace(digests=digests), listed, segments, copies, sealing)
     for at, data in enumerate(columns):
         _put(store, manifest.column(at), data)
     store.disk.sync_dir(f"{store.folder}/parity")
@@ -176,24 +198,17 @@ def _segment(manifest: Manifest, number: int, records: Sequence[Intact]) -> byte
     return b"".join(parts)
 
 
-def _copies(entries: Sequence[bytes]) -> list[bytes]:
-    """The payloads of the COPIES records."""
-    parts: list[bytes] = []
-    for at in range(0, len(entries), COPIES_PART):
-        part = entries[at : at + COPIES_PART]
-        if any(part):
-            sizes = [len(entry) for entry in part]
-            parts.append(msgpack.packb({"i": at, "n": sizes, "e": b"".join(part)}))
-    return parts
-
-
 def _columns(
-    head: Head, listed: Sequence[Listed], segments: Sequence[bytes], copies: Sequence[bytes]
+    head: Head,
+    listed: Sequence[Listed],
+    segments: Sequence[bytes],
+    copies: Sequence[bytes],
+    sealing: Sealing,
 ) -> tuple[Manifest, list[bytes]]:
     """The final manifest and every parity file. The head has fixed lengths, so a first round measures."""
     shards: list[bytes] = []
     for _ in range(2):
-        manifest = Manifest(head, listed, pack_parts(head, listed))
+        manifest = Manifest(head, listed, pack_parts(head, listed, sealing))
         shards = shards or parity_shards(manifest, segments)
         made = [
             column_bytes(manifest, at, shards[at], copies if at >= head.m - 2 else ()) for at in range(head.m)
@@ -204,7 +219,7 @@ def _columns(
     return manifest, [data for data, _ in made]
 
 
-def _put(store: Store, number: int, data: bytes) -> None:
+def _put(store: Ground, number: int, data: bytes) -> None:
     """Write a whole file under a temporary name, sync and prove it, then give it its name.
 
     The name is the caller's to make durable.

@@ -9,35 +9,31 @@ listener.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from typing import Any
 
 from carma.config import Settings
-from carma.errors import CarmaError, MemoryClosed, ReadOnlyMemory, StorageError
+from carma.errors import BecameEncrypted, CarmaError, MemoryClosed, ReadOnlyMemory
+from carma.ports.cipher import Cipher
 from carma.ports.clock import Clock, Entropy
 from carma.ports.disk import Disk
+from carma.store.appending import Appender
 from carma.store.commit import Committer, Overlay, Prepare, Request
+from carma.store.encrypting import ENCRYPTING
 from carma.store.entry import Draft, Entry, entry_of
 from carma.store.follow import Follower, Listener
 from carma.store.identity import Identity, write_identity
-from carma.store.log import Cursor, Tail
+from carma.store.log import Cursor
 from carma.store.opening import Opened, open_parts
 from carma.store.parity import Spreads
 from carma.store.payload import decode_text
-from carma.store.record import (
-    APPEND,
-    HEADER_BYTES,
-    NO_DIGEST,
-    NO_ID,
-    RecordDamaged,
-    RecordKind,
-    encode_header,
-)
-from carma.store.recovery import begin_segment, recover_segment
+from carma.store.record import NO_DIGEST, NO_ID, RecordDamaged, RecordKind
 from carma.store.registry import Registry
 from carma.store.scan import Intact
-from carma.store.segments import COPIES, Segments
+from carma.store.sealing import Sealing
+from carma.store.segments import Segments
 from carma.store.turn import Turn
 
 __all__ = ["Store", "open_store"]
@@ -52,12 +48,17 @@ def open_store(
     *,
     create: bool = True,
     read_only: bool = False,
+    cipher: Cipher | None = None,
 ) -> Store:
     """Open or create the memory in `folder`.
 
-    Raises MemoryNotFound, NotAMemory, FormatTooNew, MemoryBusy, StorageError.
+    cipher: of an encrypted memory; a new one becomes encrypted by it.
+    Raises MemoryNotFound, NotAMemory, FormatTooNew, MemoryBusy, StorageError, VaultNeeded, VaultWrong,
+    NotEncrypted, EncryptionUnfinished.
     """
-    opened = open_parts(disk, folder, settings, clock, entropy, create=create, read_only=read_only)
+    opened = open_parts(
+        disk, folder, settings, clock, entropy, create=create, read_only=read_only, cipher=cipher
+    )
     return Store(opened, disk, folder, clock, settings)
 
 
@@ -72,6 +73,7 @@ class Store:
         self.recovered = opened.recovered
         self.identity: Identity = opened.identity
         self.segments: Segments = opened.segments
+        self.sealing: Sealing = opened.segments.sealing
         self.spreads: Spreads = opened.spreads
         self.turn: Turn | None = opened.turn
         real = disk.real_path(folder) is not None
@@ -80,15 +82,15 @@ class Store:
         self._follower = Follower(
             opened.registry, opened.spreads, opened.cursor, opened.last_seq, opened.reopen, threaded=real
         )
-        self._poisoned: set[int] = set(opened.closed)
-        self.doubtful = False
-        """Something is seen that may not be durable; nothing older may be dropped for its sake."""
+        self._appender = Appender(
+            opened.segments, self._follower, settings, self.now_ms, lambda: self.identity.payload(),
+            self._pool, opened.closed,
+        )  # fmt: skip
         self._committer = Committer(self._write_batch)
-        self._tail: Tail | None = None
-        if opened.turn is not None:
-            self._tail = self._open_tail(opened.cursor)
         self._pid = os.getpid()
         self._closed = False
+        self.refuse: Callable[[], None] = lambda: None
+        """Asked whenever the store is about to be used; may raise (the owner's key was shredded)."""
         self.last_write = self.last_call = clock.monotonic()
         """When something was last written, and when anything was last asked; monotonic seconds."""
 
@@ -103,6 +105,11 @@ class Store:
     def registry(self) -> Registry:
         """The registry, which may lag behind; `settle()` first where that matters."""
         return self._follower.registry
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether something is seen that may not be durable; nothing older may be dropped for its sake."""
+        return self._appender.doubtful
 
     @property
     def last_seq(self) -> int:
@@ -131,6 +138,7 @@ class Store:
             raise MemoryClosed(
                 "This process was forked from the one that opened the memory; open it again here."
             )
+        self.refuse()
 
     # Reading
 
@@ -145,6 +153,10 @@ class Store:
         self._follower.refresh()
         self._follower.settle()
 
+    def rows(self, sql: str, bindings: Sequence[Any] | dict[str, Any] = ()) -> list[tuple[Any, ...]]:
+        """Rows of the registry, which is made again first if it turns out to be damaged."""
+        return self._follower.query(sql, bindings)
+
     def mend_registry(self) -> None:
         """Put a usable registry in place of a damaged one."""
         self._follower.replace_registry()
@@ -158,6 +170,10 @@ class Store:
         none.
         """
         return self._follower.head(id)
+
+    def note_of(self, key: str) -> bytes | None:
+        """What the newest act with an Idempotency-Key noted; None if there is none."""
+        return self._follower.note_of(key)
 
     def read(self, segment: int, offset: int, length: int) -> Intact:
         """The proven record at a place. Raises RecordDamaged if no copy has it."""
@@ -177,16 +193,28 @@ class Store:
         Raises RecordDamaged.
         """
         try:
-            found = self.segments.read(segment, offset, length)
-            if found.header.seq == seq:
-                return entry_of(found)
+            entry = self.segments.read_as(self.decoded, segment, offset, length)
+            if entry.seq == seq:
+                return entry
             damage = RecordDamaged("misdirected", segment, offset)
         except RecordDamaged as error:
             damage = error
         place = self._follower.place(seq)
         if place is None or place == (segment, offset, length):
             raise damage
-        return entry_of(self.segments.read(*place))
+        return self.segments.read_as(self.decoded, *place)
+
+    def decoded(self, item: Intact) -> Entry:
+        """The entry of a proven record. Raises RecordDamaged where its seal is not the owner's."""
+        return entry_of(item, self.sealing)
+
+    def payload(self, item: Intact) -> bytes:
+        """What a proven record says, opened. Raises RecordDamaged where its seal is not the owner's."""
+        return self.sealing.payload(item.header, item.payload)
+
+    def is_ours(self, item: Intact) -> bool:
+        """Whether the owner sealed this proven record under its header; of a plain memory every record."""
+        return self.sealing.proves(item.header, item.payload)
 
     def start_over(self) -> None:
         """Let who listens read everything anew from the registry."""
@@ -219,6 +247,7 @@ class Store:
         if self.turn is None:
             raise ReadOnlyMemory("This memory was opened read-only.")
         with self._committer.quiet(), self.turn.held():
+            self._refuse_if_encrypted()
             self._follower.refresh()
             yield
 
@@ -235,6 +264,7 @@ class Store:
     def _write_batch(self, batch: list[Request]) -> None:
         assert self.turn is not None
         with self.turn.held():
+            self._refuse_if_encrypted()
             self._follower.refresh()
             overlay: dict[bytes, Draft] = {}
             view = Overlay(overlay, self._follower.head)
@@ -257,114 +287,18 @@ class Store:
                 at += len(request.drafts)
 
     def _append(self, drafts: Sequence[Draft]) -> list[Entry]:
-        """Give numbers and places to drafts and write them, in as many appends as the bound asks for."""
-        entries: list[Entry] = []
-        at = 0
-        while at < len(drafts):
-            tail = self._tail_for_writing()
-            chunk, data, at = self._encode(drafts, at, tail)
-            try:
-                with self._follower.appending():
-                    tail.append(data, self.now_ms())
-                    end = Cursor(tail.number, tail.end)
-            except StorageError:
-                if tail.poisoned:
-                    # The numbers stay used: what failed may come back, and must not share them.
-                    self._follower.last_seq = max(self._follower.last_seq, *(entry.seq for entry in chunk))
-                    self._abandon(tail)
-                raise
-            self._follower.publish(chunk, end)
-            entries.extend(chunk)
+        entries = self._appender.append(drafts)
         self.last_write = self.clock.monotonic()
         return entries
 
-    def _encode(self, drafts: Sequence[Draft], at: int, tail: Tail) -> tuple[list[Entry], bytes, int]:
-        """Entries and bytes of the drafts from `at` on, up to `batch_bytes`; and where it stopped."""
-        parts: list[bytes] = []
-        entries: list[Entry] = []
-        offset, seq = tail.reserve(), self._follower.last_seq
-        first, now = offset, self.now_ms()
-        while at < len(drafts) and (offset - first < self.settings.batch_bytes or not entries):
-            draft = drafts[at]
-            # An announcement says nothing that the manifests do not say too, so its loss is no gap.
-            numbered = draft.kind != RecordKind.REWRITE
-            seq += numbered
-            time_ms = draft.time_ms or now
-            header = encode_header(
-                draft.kind, draft.version, seq * numbered, time_ms, draft.id, tail.number, offset,
-                draft.payload, draft.text_digest, 0 if entries else APPEND,
-            )  # fmt: skip
-            length = HEADER_BYTES + len(draft.payload)
-            raw = draft.payload if draft.content is None else b""
-            entries.append(
-                Entry(
-                    seq * numbered, draft.kind, draft.id, draft.version, time_ms, tail.number, offset, length,
-                    draft.text_digest, draft.content, draft.fresh, raw,
-                )
-            )  # fmt: skip
-            parts += (header, draft.payload)
-            offset += length
-            at += 1
-        return entries, b"".join(parts), at
-
-    def _abandon(self, tail: Tail) -> None:
-        """Never write to a log segment again, and tell the others so."""
-        self.doubtful = self.doubtful or tail.doubtful
-        self._poisoned.add(tail.number)
-        begin_segment(self.segments, tail.number + 1)
-
-    def _tail_for_writing(self) -> Tail:
-        """The tail at the end of what was followed; a new one where the last is sealed, poisoned or full."""
-        self._clear_end()
-        tail, cursor = self._tail, self._follower.cursor
-        if tail is None or (tail.number, tail.end) != cursor:
-            if tail is not None:
-                tail.close()
-            tail = self._tail = self._open_tail(cursor)
-        if tail.number in self._poisoned or tail.end >= self.settings.segment_bytes:
-            tail = self._next_tail(tail)
-        return tail
-
-    def _clear_end(self) -> None:
-        """If a process died while it wrote, or a copy went missing, make both copies end where the log
-        ends.
-        """
-        number, end = self._follower.cursor
-        paths = [self.segments.path(copy, number) for copy in COPIES]
-        if number in self._poisoned or all((self.disk.size(path) or 0) == end for path in paths):
-            return
-        if self._tail is not None:
-            self._tail.close()
-            self._tail = None
-        self.segments.forget(number)
-        if recover_segment(self.segments, number, seen=end).closed:
-            self._poisoned.add(number)
-            begin_segment(self.segments, number + 1)
-        self._follower.refresh()
-
-    def _next_tail(self, tail: Tail) -> Tail:
-        if tail.number not in self._poisoned:
-            try:
-                with self._follower.appending():
-                    tail.seal(self.now_ms())
-            except StorageError:
-                if tail.poisoned:
-                    self._abandon(tail)
-                raise
-        tail.close()
-        self._tail = self._open_tail(Cursor(tail.number + 1, 0))
-        self._follower.advance(Cursor(tail.number + 1, 0))
-        return self._tail
-
     def seal_alone(self) -> None:
         """Seal the tail, so that nothing is appended to it any more, inside `alone`."""
-        tail = self._tail_for_writing()
-        if tail.end:
-            self._next_tail(tail)
+        self._appender.seal()
 
-    def _open_tail(self, cursor: Cursor) -> Tail:
-        number = max(cursor.segment, 1)
-        return Tail(self.segments, number, cursor.offset, lambda: self.identity.payload(), self._pool)
+    def _refuse_if_encrypted(self) -> None:
+        """Raise if the memory is being encrypted by another process: its old files are about to go."""
+        if self.disk.size(f"{self.folder}/{ENCRYPTING}") is not None:
+            raise BecameEncrypted("This memory is being encrypted by another process.")
 
     def now_ms(self) -> int:
         """Milliseconds since the epoch."""
@@ -382,8 +316,7 @@ class Store:
                 self._follower.settle()
         if self._pool is not None and not forked:
             self._pool.shutdown()
-        if self._tail is not None:
-            self._tail.close()
+        self._appender.close()
         if not forked:
             self._follower.close()
         self.segments.close()

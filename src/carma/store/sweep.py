@@ -5,10 +5,12 @@ from __future__ import annotations
 from blake3 import blake3
 
 from carma.store.apply import insert_replaced
+from carma.store.encrypting import UNFINISHED
 from carma.store.manifest import Manifest
 from carma.store.record import RecordKind
 from carma.store.scan import Damaged, merge_copies
 from carma.store.segments import COPIES, PARITY, REWRITTEN
+from carma.store.spread import Ground
 from carma.store.store import Store
 
 __all__ = ["is_whole", "sweep_files", "sweep_quarantine", "sweep_registry"]
@@ -41,7 +43,7 @@ def sweep_files(store: Store, linger_s: float) -> int:
         removed += sum(_remove(store, number) for number in orphans)
         for place in (*COPIES, "parity"):
             for name in store.disk.listdir(f"{store.folder}/{place}"):
-                if name.endswith(".new"):
+                if name.endswith((".new", UNFINISHED)):
                     store.disk.unlink(f"{store.folder}/{place}/{name}")
                     removed += 1
         if removed:
@@ -62,7 +64,7 @@ def sweep_quarantine(store: Store) -> int:
     return len(names)
 
 
-def is_whole(store: Store, manifest: Manifest) -> bool:
+def is_whole(store: Ground, manifest: Manifest) -> bool:
     """Whether every file of a spread is there and proven, from its first byte to its last."""
     for at, number in enumerate(manifest.segments):
         data = store.segments.read_all("segments", number)

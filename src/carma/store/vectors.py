@@ -8,6 +8,10 @@ they belong to and the digests of their texts (after a rebuild of the registry a
     body  seqs u64 * count, text digests 16 * count, | BLAKE3 of the data 16 | data float32 * dimension *
     count
 
+In an encrypted memory (format 2) what follows the head is sealed in two parts, `seqs and text digests` and
+`data`, each longer by what sealing adds, and the digests are those of the sealed bytes: an embedding tells as
+much as its text.
+
 All of it can be made again, so nothing is synced, nothing is repaired and no damage raises: a block that
 fails its digest is counted and skipped, and reading goes on at the next magic. What a killed process left at
 the end is overwritten by the next one that appends. Processes take turns with the lock of the folder.
@@ -18,55 +22,32 @@ slower to read, and one flipped bit costs more than a block).
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import numpy as np
-from blake3 import blake3
 from numpy.typing import NDArray
 
 from carma.errors import InvalidInput
 from carma.ports.clock import Clock, SystemClock
 from carma.ports.disk import Disk, File
+from carma.store.sealing import Sealer
 from carma.store.turn import Turn
+from carma.store.vectorblocks import (
+    BLOCK_VECTORS,
+    FRONT_BYTES,
+    HEAD_BYTES,
+    MAGIC,
+    Block,
+    Blocks,
+    Front,
+    Gathered,
+)
 
-__all__ = ["Block", "VectorsFile"]
+__all__ = ["BLOCK_VECTORS", "MAGIC", "Block", "VectorsFile"]
 
-MAGIC = b"\x93CVECTS\n"
-FORMAT = 1
-BLOCK_VECTORS = 1024
-"""Vectors in one block: what one damaged bit costs at most."""
-
-_HEAD = struct.Struct("<8sIIIIQ32s")
-_DIGEST = 16
 _WINDOW = 64 * 2**10
 _MAX_DIMENSION = 65_536
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """Vectors as they were appended; verified."""
-
-    seqs: NDArray[np.int64]
-    """Shape (n,)."""
-    text_digests: NDArray[np.uint8]
-    """Shape (n, 16)."""
-    vectors: NDArray[np.float32]
-    """Shape (n, d)."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Front:
-    """A block's head and identities, verified; its data is not read yet."""
-
-    offset: int
-    seqs: NDArray[np.int64]
-    text_digests: NDArray[np.uint8]
-    data_digest: bytes
-    data_at: int
-    end: int
 
 
 class VectorsFile:
@@ -79,6 +60,9 @@ class VectorsFile:
         tag: names the embedder, at most 32 bytes; files of other embedders are not touched.
         clock: for waiting.
         wait_ms: how long `append`, `rewrite` and `remove` wait for another process.
+        sealer: seals the blocks of an encrypted memory.
+        suffix: behind the name of the file, while it is not to be found by others.
+        guard: asked under the lock before anything is written; may raise.
     """
 
     def __init__(
@@ -90,6 +74,9 @@ class VectorsFile:
         *,
         clock: Clock | None = None,
         wait_ms: int = 10_000,
+        sealer: Sealer | None = None,
+        suffix: str = "",
+        guard: Callable[[], None] = lambda: None,
     ) -> None:
         if not 1 <= dimension <= _MAX_DIMENSION or len(tag) > 32:
             raise InvalidInput(f"dimension {dimension} or tag of {len(tag)} bytes is out of bounds")
@@ -102,6 +89,9 @@ class VectorsFile:
         self._prefix = f"vectors-{tag.hex()}-"
         self._clock = clock or SystemClock()
         self._wait_ms = wait_ms
+        self._guard = guard
+        self._blocks = Blocks(dimension, self._tag, sealer)
+        self._end = f".f32{suffix}"
         self._generation = 0
         self._next = 0
         """Everything before this offset was followed."""
@@ -131,7 +121,7 @@ class VectorsFile:
             for front in self._fronts(file, self._next):
                 block = None
                 if needed is None or needed(front.seqs, front.text_digests):
-                    block = self._block(file, front)
+                    block = self._blocks.block(file, front)
                     self.damaged_blocks += block is None
                 self._next = front.end
                 if block is not None:
@@ -209,7 +199,7 @@ class VectorsFile:
 
     # Blocks
 
-    def _fronts(self, file: File, start: int) -> Iterator[_Front]:
+    def _fronts(self, file: File, start: int) -> Iterator[Front]:
         """The intact fronts from `start` on; damage is counted and skipped.
 
         It ends before a block that is not all there: the process that writes it may be about to.
@@ -217,11 +207,11 @@ class VectorsFile:
         size = file.size()
         window, base, damaged = b"", 0, False
         at = start
-        while at + _HEAD.size + _DIGEST <= size:
-            if not base <= at <= base + len(window) - _HEAD.size:
+        while at + FRONT_BYTES <= size:
+            if not base <= at <= base + len(window) - HEAD_BYTES:
                 window, base = file.pread(_WINDOW, at), at
             if window[at - base : at - base + len(MAGIC)] == MAGIC:
-                front = self._front(file, at, window[at - base :])
+                front = self._blocks.front(file, at, window[at - base :])
                 if front is not None:
                     self.damaged_blocks += damaged
                     damaged = False
@@ -235,48 +225,6 @@ class VectorsFile:
             at = base + (found if found >= 0 else max(at - base + 1, len(window) - len(MAGIC) + 1))
         self.damaged_blocks += damaged
 
-    def _front(self, file: File, offset: int, data: bytes) -> _Front | None:
-        """The front at `offset`, None if it is not intact; `data` begins there and may be too short."""
-        magic, version, count, dimension, _, place, tag = _HEAD.unpack_from(data)
-        if (version, dimension, place, tag) != (FORMAT, self.dimension, offset, self._tag):
-            return None
-        if magic != MAGIC or not 1 <= count <= BLOCK_VECTORS:
-            return None
-        length = _HEAD.size + _DIGEST + 24 * count + _DIGEST
-        if len(data) < length:
-            data = file.pread(length, offset)
-        head, digest, identities = (
-            data[: _HEAD.size],
-            data[_HEAD.size :][:_DIGEST],
-            data[_HEAD.size + _DIGEST : length],
-        )
-        if blake3(head + identities).digest(_DIGEST) != digest:
-            return None
-        return _Front(
-            offset=offset,
-            seqs=np.frombuffer(identities, "<i8", count).astype(np.int64),
-            text_digests=np.frombuffer(identities, np.uint8, 16 * count, 8 * count).reshape(count, 16),
-            data_digest=identities[-_DIGEST:],
-            data_at=offset + length,
-            end=offset + length + 4 * dimension * count,
-        )
-
-    def _block(self, file: File, front: _Front) -> Block | None:
-        """The block with its data, None if that is damaged."""
-        data = file.pread(front.end - front.data_at, front.data_at)
-        if len(data) != front.end - front.data_at or blake3(data).digest(_DIGEST) != front.data_digest:
-            return None
-        vectors = np.frombuffer(data, "<f4").reshape(-1, self.dimension)
-        return Block(front.seqs, front.text_digests, vectors)
-
-    def _encoded(
-        self, offset: int, seqs: NDArray[np.int64], text_digests: bytes, vectors: NDArray[np.float32]
-    ) -> bytes:
-        data = vectors.tobytes()
-        head = _HEAD.pack(MAGIC, FORMAT, len(seqs), self.dimension, 0, offset, self._tag)
-        identities = seqs.astype("<i8").tobytes() + text_digests + blake3(data).digest(_DIGEST)
-        return b"".join([head, blake3(head + identities).digest(_DIGEST), identities, data])
-
     def _write(
         self,
         file: File,
@@ -288,7 +236,7 @@ class VectorsFile:
         """Write blocks from `offset` on; return where they end."""
         for start in range(0, len(seqs), BLOCK_VECTORS):
             part = slice(start, start + BLOCK_VECTORS)
-            block = self._encoded(
+            block = self._blocks.encoded(
                 offset, seqs[part], text_digests[16 * start : 16 * part.stop], vectors[part]
             )
             file.pwrite(block, offset)
@@ -317,11 +265,11 @@ class VectorsFile:
         chosen = np.zeros(len(seqs), np.bool_)
         chosen[len(seqs) - 1 - last] = True
         chosen &= np.isin(seqs, wanted)
-        gathered, offset, at = _Gathered(), 0, 0
+        gathered, offset, at = Gathered(), 0, 0
         for front in fronts:
             mask = chosen[at : at + len(front.seqs)]
             at += len(front.seqs)
-            block = self._block(source, front) if mask.any() else None
+            block = self._blocks.block(source, front) if mask.any() else None
             if block is not None:
                 gathered.take(block, mask)
             if gathered.count >= BLOCK_VECTORS:
@@ -336,6 +284,7 @@ class VectorsFile:
         turn = Turn(self._disk, self._folder, self._clock, self._wait_ms)
         try:
             with turn.held():
+                self._guard()
                 yield
         finally:
             turn.close()
@@ -346,46 +295,14 @@ class VectorsFile:
 
     def _generations(self) -> list[int]:
         names = self._disk.listdir(self._folder)
-        numbers = [name[len(self._prefix) : -4] for name in names if name.startswith(self._prefix)]
-        return [
-            int(number) for number in numbers if f"{self._prefix}{number}.f32" in names and number.isdecimal()
-        ]
+        ours = [name for name in names if name.startswith(self._prefix) and name.endswith(self._end)]
+        numbers = [name.removeprefix(self._prefix).removesuffix(self._end) for name in ours]
+        return [int(number) for number in numbers if number.isdecimal()]
 
     def _path(self, generation: int) -> str:
-        return f"{self._folder}/{self._prefix}{generation:06d}.f32"
+        return f"{self._folder}/{self._prefix}{generation:06d}{self._end}"
 
     def _remove_before(self, generation: int) -> None:
         for older in self._generations():
             if older < generation:
                 self._disk.unlink(self._path(older))
-
-
-class _Gathered:
-    """Vectors on their way from thin blocks into full ones."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._blocks: list[Block] = []
-
-    def take(self, block: Block, mask: NDArray[np.bool_]) -> None:
-        """Add the vectors of `block` that `mask` names."""
-        self._blocks.append(Block(block.seqs[mask], block.text_digests[mask], block.vectors[mask]))
-        self.count += len(self._blocks[-1].seqs)
-
-    def full_blocks(self) -> tuple[NDArray[np.int64], bytes, NDArray[np.float32]]:
-        """As many vectors as fill whole blocks, as `append` takes them; the others stay."""
-        return self._give(self.count - self.count % BLOCK_VECTORS)
-
-    def rest(self) -> tuple[NDArray[np.int64], bytes, NDArray[np.float32]]:
-        """All that is left."""
-        return self._give(self.count)
-
-    def _give(self, count: int) -> tuple[NDArray[np.int64], bytes, NDArray[np.float32]]:
-        if not self._blocks:
-            return np.empty(0, np.int64), b"", np.empty((0, 0), np.float32)
-        seqs = np.concatenate([block.seqs for block in self._blocks])
-        digests = np.concatenate([block.text_digests for block in self._blocks])
-        vectors = np.concatenate([block.vectors for block in self._blocks])
-        self._blocks = [Block(seqs[count:], digests[count:], vectors[count:])]
-        self.count -= count
-        return seqs[:count], digests[:count].tobytes(), vectors[:count]

@@ -34,11 +34,14 @@ _MEANINGS = {
 }
 
 
-def page(topologies: Topologies) -> str:
-    """The page as text in UTF-8 without lone surrogates. Raises InvalidInput as `united`."""
+def page(topologies: Topologies, *, scheme: str = "light dark") -> str:
+    """The page as text in UTF-8 without lone surrogates. scheme: `light`, `dark`, or what the system says.
+
+    Raises InvalidInput as `united`.
+    """
     views = united(topologies)
     colours = "".join(f"--{state}:light-dark({LIGHT[state]},{DARK[state]});" for state in STATES)
-    style = _asset("page.css") + f":root{{{colours}}}\n"
+    style = _asset("page.css") + f":root{{color-scheme:{scheme};{colours}}}\n"
     script = '"use strict";\n' + "\n".join(_asset(name) for name in _SCRIPTS)
     return Template(_asset("page.html")).substitute(
         style_digest=_digest(style),

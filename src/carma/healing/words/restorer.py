@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
-from blake3 import blake3
-
 from carma.errors import InvalidInput
 from carma.healing.words.lattice import lattice
 from carma.healing.words.learnt import Learnt
@@ -20,6 +18,7 @@ from carma.healing.words.phrases import Phrases
 from carma.healing.words.variants import ways
 from carma.healing.words.written import Splitter
 from carma.ports.clock import Clock, SystemClock
+from carma.store.sealing import Digest, plain_digest
 
 __all__ = ["DIGEST_LEAST", "Restored", "Restorer"]
 
@@ -42,6 +41,7 @@ class Restorer:
     texts: intact texts of the memory, in any order; they are read once and not kept.
     variants, budget_ms: how many are tried at most for one text, and for how long; None: no such bound.
     slots: how many places between tokens the model is trained on at most (100,000 take about 5 s).
+    digest_of: how texts are digested; of an encrypted memory the keyed way.
 
     One thread at a time.
     """
@@ -54,7 +54,9 @@ class Restorer:
         budget_ms: float | None = 250.0,
         slots: int = 100_000,
         clock: Clock | None = None,
+        digest_of: Digest = plain_digest,
     ) -> None:
+        self._digest_of = digest_of
         self._splitter = Splitter()
         self._learnt = Learnt(texts, self._splitter, slots=slots)
         self._variants, self._budget_ms = variants, budget_ms
@@ -90,7 +92,7 @@ class Restorer:
         length = len(digest)
         tried = 1
         text = best
-        while blake3(text).digest(length) != digest:
+        while self._digest_of(text)[:length] != digest:
             if tried >= most or (
                 ends is not None and tried % _LOOK_AT_CLOCK == 0 and self._clock.monotonic() >= ends
             ):

@@ -7,6 +7,9 @@ new one.
     magic 8, format u32, header length u32, file length u64, header (MessagePack), BLAKE3 of all that 32
     section after section, in blocks of 1 MiB; their BLAKE3 digests stand in the header
 
+In an encrypted memory (format 2) the header is sealed, and so is every block, bound to this very header and
+to its place; then the header holds no digests. An embedding tells as much as its text.
+
 Sections: `base` (FAISS's serialisation of what finds candidates), `halves` (the float16 vectors), `alive` (a
     byte per position), `seqs` (u64 each) and `digests` (the first 16 bytes of the BLAKE3 of each text: a seq
     alone does not prove that a vector belongs to a text).
@@ -15,7 +18,7 @@ Sections: `base` (FAISS's serialisation of what finds candidates), `halves` (the
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,15 +33,17 @@ from carma.ports.disk import Disk, File
 from carma.search.vectorindex.plan import Plan
 from carma.search.vectorindex.scan import Ints
 from carma.search.vectorindex.trained import TrainedPart, codes_of, float16_store
+from carma.store.sealing import Sealer
 
 __all__ = ["Contents", "Loaded", "load_contents", "save_contents"]
 
 MAGIC = b"CARMAVIX"
-FORMAT = 1
+FORMAT, SEALED_FORMAT = 1, 2
 _PREFIX = struct.Struct("<8sIIQ")
 _BLOCK = 2**20
 _DIGEST = 32
 _HEADER_MAX = 16 * 2**20
+_HEADER = b"header"
 _SECTIONS = ("base", "halves", "alive", "seqs", "digests")
 
 
@@ -82,8 +87,11 @@ class Contents:
         return TrainedPart(self.base, self.store, rows, self.plan, self.trained_on, bits)
 
 
-def save_contents(disk: Disk, path: str, contents: Contents) -> None:
-    """Write `contents` to `path`, atomically. Raises StorageError."""
+def save_contents(disk: Disk, path: str, contents: Contents, sealer: Sealer | None = None) -> None:
+    """Write `contents` to `path`, atomically. sealer: seals the file of an encrypted memory.
+
+    Raises StorageError.
+    """
     sections = {
         "base": _bytes(faiss.serialize_index(contents.base)),
         "halves": _bytes(codes_of(contents.store)),
@@ -98,26 +106,31 @@ def save_contents(disk: Disk, path: str, contents: Contents) -> None:
         "plan": contents.plan.as_dict(),
         "trained_on": contents.trained_on,
         "lengths": [len(sections[name]) for name in _SECTIONS],
-        "blocks": b"".join(blake3(block).digest() for name in _SECTIONS for block in _blocks(sections[name])),
+        "blocks": b"" if sealer else b"".join(blake3(block).digest() for _, _, block in _all(sections)),
     }
-    head = _head(msgpack.packb(header), sum(header["lengths"]))
+    packed: bytes = msgpack.packb(header)
+    stored = sealer.seal(packed, _HEADER) if sealer is not None else packed
+    bound = _Bound(sealer, stored)
+    head = _head(stored, sum(header["lengths"]) + bound.added * sum(1 for _ in _all(sections)), sealer)
     temporary = f"{path}.new"
     file = disk.open(temporary, write=True, create=True)
     try:
         file.truncate(0)
         file.pwrite(head, 0)
         offset = len(head)
-        for name in _SECTIONS:
-            for block in _blocks(sections[name]):
-                file.pwrite(block, offset)
-                offset += len(block)
+        for name, start, block in _all(sections):
+            written = bound.sealed(block, name, start)
+            file.pwrite(written, offset)
+            offset += len(written)
         file.sync()
     finally:
         file.close()
     disk.rename(temporary, path)
 
 
-def load_contents(disk: Disk, path: str, dimension: int, fingerprint: bytes) -> Contents | str:
+def load_contents(
+    disk: Disk, path: str, dimension: int, fingerprint: bytes, sealer: Sealer | None = None
+) -> Contents | str:
     """The contents of `path`, or the reason why there are none. Never raises for what is in the file."""
     try:
         file = disk.open(path)
@@ -126,7 +139,7 @@ def load_contents(disk: Disk, path: str, dimension: int, fingerprint: bytes) -> 
     except CarmaError as error:
         return error.message
     try:
-        return _read(file, dimension, fingerprint)
+        return _read(file, dimension, fingerprint, sealer)
     except _Unusable as error:
         return str(error)
     except CarmaError as error:
@@ -139,8 +152,28 @@ class _Unusable(Exception):
     """The file is not what was written, or not for this index."""
 
 
-def _read(file: File, dimension: int, fingerprint: bytes) -> Contents:
-    header, offset = _read_header(file)
+class _Bound:
+    """Seals blocks as those of the file with this header, or leaves them as they are."""
+
+    def __init__(self, sealer: Sealer | None, header: bytes) -> None:
+        self._sealer = sealer
+        self._file = blake3(header).digest()
+        self.added = sealer.overhead if sealer is not None else 0
+
+    def sealed(self, block: memoryview, name: str, start: int) -> bytes | memoryview:
+        if self._sealer is None:
+            return block
+        return self._sealer.seal(bytes(block), self._file, name.encode(), start.to_bytes(8, "little"))
+
+    def opened(self, block: bytes, name: str, start: int, digest: bytes) -> bytes | None:
+        """The block; None if it is not what was written."""
+        if self._sealer is None:
+            return block if blake3(block).digest() == digest else None
+        return self._sealer.open(block, self._file, name.encode(), start.to_bytes(8, "little"))
+
+
+def _read(file: File, dimension: int, fingerprint: bytes, sealer: Sealer | None) -> Contents:
+    header, bound, offset = _read_header(file, sealer)
     if header["dimension"] != dimension or header["fingerprint"] != fingerprint:
         raise _Unusable("the trained index belongs to another embedder")
     count, lengths = header["count"], dict(zip(_SECTIONS, header["lengths"], strict=True))
@@ -151,7 +184,7 @@ def _read(file: File, dimension: int, fingerprint: bytes) -> Contents:
         raise _Unusable("the trained index contradicts itself")
     digests = _digests(header["blocks"])
     for name in _SECTIONS:
-        offset = _fill(file, offset, buffers[name], digests)
+        offset = _fill(file, offset, buffers[name], name, bound, digests)
     return Contents(
         base=_base(buffers["base"], dimension, count),
         store=store,
@@ -164,14 +197,18 @@ def _read(file: File, dimension: int, fingerprint: bytes) -> Contents:
     )
 
 
-def _head(header: bytes, body: int) -> bytes:
+def _head(header: bytes, body: int, sealer: Sealer | None) -> bytes:
     length = _PREFIX.size + len(header) + _DIGEST + body
-    head = _PREFIX.pack(MAGIC, FORMAT, len(header), length) + header
+    head = _PREFIX.pack(MAGIC, _format(sealer), len(header), length) + header
     return head + blake3(head).digest()
 
 
-def _read_header(file: File) -> tuple[dict[str, Any], int]:
-    """The header and where the sections begin."""
+def _format(sealer: Sealer | None) -> int:
+    return FORMAT if sealer is None else SEALED_FORMAT
+
+
+def _read_header(file: File, sealer: Sealer | None) -> tuple[dict[str, Any], _Bound, int]:
+    """The header, what opens the blocks, and where they begin."""
     prefix = file.pread(_PREFIX.size, 0)
     if len(prefix) < _PREFIX.size:
         raise _Unusable("the trained index is cut off")
@@ -181,26 +218,33 @@ def _read_header(file: File) -> tuple[dict[str, Any], int]:
     head = file.pread(_PREFIX.size + length + _DIGEST, 0)
     if blake3(head[:-_DIGEST]).digest() != head[-_DIGEST:]:
         raise _Unusable("the header of the trained index is damaged")
-    if version != FORMAT:
-        raise _Unusable(f"the trained index has format {version}, not {FORMAT}")
+    if version != _format(sealer):
+        raise _Unusable(f"the trained index has format {version}, not {_format(sealer)}")
     if file.size() != total:
         raise _Unusable("the trained index is cut off")
-    return msgpack.unpackb(head[_PREFIX.size : -_DIGEST]), len(head)
+    stored = head[_PREFIX.size : -_DIGEST]
+    packed = sealer.open(stored, _HEADER) if sealer is not None else stored
+    if packed is None:
+        raise _Unusable("the trained index is not sealed by this memory's owner")
+    return msgpack.unpackb(packed), _Bound(sealer, stored), len(head)
 
 
 def _digests(joined: bytes) -> Iterator[bytes]:
     return (joined[start : start + _DIGEST] for start in range(0, len(joined), _DIGEST))
 
 
-def _fill(file: File, offset: int, buffer: NDArray[np.uint8], digests: Iterator[bytes]) -> int:
+def _fill(
+    file: File, offset: int, buffer: NDArray[np.uint8], name: str, bound: _Bound, digests: Iterator[bytes]
+) -> int:
     """Read one section into `buffer`, block by block, each verified; return where the next one begins."""
     for start in range(0, len(buffer), _BLOCK):
         length = min(_BLOCK, len(buffer) - start)
-        block = file.pread(length, offset)
-        if len(block) != length or blake3(block).digest() != next(digests, b""):
+        stored = file.pread(length + bound.added, offset)
+        block = bound.opened(stored, name, start, next(digests, b""))
+        if block is None or len(block) != length:
             raise _Unusable("a block of the trained index is damaged")
         buffer[start : start + length] = np.frombuffer(block, np.uint8)
-        offset += length
+        offset += len(stored)
     return offset
 
 
@@ -214,8 +258,12 @@ def _base(data: NDArray[np.uint8], dimension: int, count: int) -> Any:
     return base
 
 
-def _blocks(section: memoryview) -> Iterator[memoryview]:
-    return (section[start : start + _BLOCK] for start in range(0, len(section), _BLOCK))
+def _all(sections: Mapping[str, memoryview]) -> Iterator[tuple[str, int, memoryview]]:
+    """Every block with its section and where it begins in it."""
+    for name in _SECTIONS:
+        section = sections[name]
+        for start in range(0, len(section), _BLOCK):
+            yield name, start, section[start : start + _BLOCK]
 
 
 def _bytes(array: NDArray[np.uint8]) -> memoryview:

@@ -26,6 +26,7 @@ from carma.search.vectorindex.scan import Floats, Ints, Threads, one_thread, sca
 from carma.search.vectorindex.state import State, long_enough, named, search_state
 from carma.search.vectorindex.train import Gathered, extended, refilled, train
 from carma.search.vectorindex.trained import TrainedPart
+from carma.store.sealing import Sealer
 
 __all__ = ["VectorIndex"]
 
@@ -276,7 +277,13 @@ class VectorIndex:
     # Keeping
 
     def save(
-        self, disk: Disk, path: str, *, fingerprint: bytes, identify: Callable[[Ints], tuple[Ints, bytes]]
+        self,
+        disk: Disk,
+        path: str,
+        *,
+        fingerprint: bytes,
+        identify: Callable[[Ints], tuple[Ints, bytes]],
+        sealer: Sealer | None = None,
     ) -> bool:
         """Write the trained part to `path` (replaced atomically), so that the next opening need not train.
 
@@ -286,6 +293,7 @@ class VectorIndex:
             fingerprint: of the embedder, at most 32 bytes.
             identify: given rows (n,), their seqs (int64, n) and the digests of their texts (16 bytes each, n
                 * 16).
+            sealer: seals the file of an encrypted memory.
 
         Returns:
             False if nothing is trained; nothing was written.
@@ -296,11 +304,17 @@ class VectorIndex:
         trained = self._state.trained
         if trained is None:
             return False
-        save_contents(disk, path, Contents.of(trained, fingerprint, identify))
+        save_contents(disk, path, Contents.of(trained, fingerprint, identify), sealer)
         return True
 
     def load(
-        self, disk: Disk, path: str, *, fingerprint: bytes, rows_of: Callable[[Ints, NDArray[np.uint8]], Ints]
+        self,
+        disk: Disk,
+        path: str,
+        *,
+        fingerprint: bytes,
+        rows_of: Callable[[Ints, NDArray[np.uint8]], Ints],
+        sealer: Sealer | None = None,
     ) -> Loaded:
         """Take the trained part from `path` into this index, which must be empty.
 
@@ -309,11 +323,12 @@ class VectorIndex:
             path: the file that `save` wrote.
             fingerprint: as given to `save`; another one is not loaded.
             rows_of: given seqs (n,) and text digests (n, 16), the row of each that is still alive, else -1.
+            sealer: as given to `save`.
 
         Returns:
             How many vectors were loaded; or none and the reason. It never raises for what is in the file.
         """
-        contents = load_contents(disk, path, self.dimension, fingerprint)
+        contents = load_contents(disk, path, self.dimension, fingerprint, sealer)
         if not isinstance(contents, Contents):
             return Loaded(0, contents)
         with self._write:

@@ -142,6 +142,7 @@ WIDE.addEventListener("change", () => { resize(); offerSide(); whole(); });
 let sized = false;
 new ResizeObserver(() => { resize(); if (!sized) fit(); sized = true; changed = true; draw(); }).observe(canvas);
 
+$("threads").parentElement.hidden = views.every((view) => !view.threads.length);
 $("depth").max = String(deepest);
 $("depth").value = String(deepest);
 $("depth-value").textContent = String(deepest);
@@ -151,3 +152,17 @@ resize();
 offerSide();
 showView(views.length - 1);
 fit();
+
+// Whoever shows this page in a frame of the same server says what the states are now, one digit for each fragment.
+window.addEventListener("message", (event) => {
+  const states = event.data?.states, view = views.at(-1);
+  if (window.parent === window || event.source !== window.parent || event.origin !== location.origin) return;
+  if (typeof states !== "string" || !/^[0-3]*$/.test(states) || states.length !== count) return;
+  for (let n = 0; n < count; n++) view.state[n] = Number(states[n]);
+  STATES.forEach((state, number) => {
+    const cells = document.querySelectorAll(`#legend td[data-count="${state}"]`);
+    cells[views.length - 1].textContent = view.state.reduce((sum, each) => sum + (each === number), 0).toLocaleString("en");
+  });
+  showChosen();
+  redraw();
+});
