@@ -1,0 +1,3 @@
+"""What the law asks of whoever keeps memories: to show what is held, to erase it, and to keep nothing too
+long.
+"""

@@ -1,0 +1,31 @@
+"""How a seat's memory is opened: encrypted under its owner's data key, with the embedder that all share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from carma.access.vault.vault import Vault
+from carma.config import Settings
+from carma.embed import Embedder
+from carma.errors import EmbedderMismatch
+from carma.memory.memory import Memory
+from carma.serve.accounts import Account
+from carma.serve.block import Opener
+
+__all__ = ["seat_opener"]
+
+
+def seat_opener(vault: Vault | None, embedder: Embedder | None, settings: Settings) -> Opener:
+    """Opens the memory of an account. vault: None for plain memories.
+
+    A memory that was filled by another embedder keeps its own; its cache is its own in any case.
+    """
+
+    def opener(folder: Path, account: Account) -> Memory:
+        owner = account.id if vault is not None else None
+        try:
+            return Memory.open(folder, embedder=embedder, settings=settings, vault=vault, owner=owner)
+        except EmbedderMismatch:
+            return Memory.open(folder, settings=settings, vault=vault, owner=owner)
+
+    return opener
