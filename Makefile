@@ -12,13 +12,17 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	echo "$$python"; break; fi; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format nightly simulate proof coverage bench wheel install clean
+.PHONY: help demo serve test check format nightly pictures simulate proof coverage fuzz bench wheel install clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*##/\1 /p' $(MAKEFILE_LIST) | awk '{ name = $$1; $$1 = ""; printf "make %-9s%s\n", name, $$0 }'
 
 demo: $(VENV)/.core  ## damage a memory of the project's own documentation and watch it heal; make demo DOCS=path
 	$(BIN)/carma prove $(if $(DOCS),"$(DOCS)")
+	@echo "To see such a memory in the browser, its dashboard included: make serve"
+
+serve: $(VENV)/.serve  ## serve a memory of the documentation on this machine, with a dashboard; make serve PORT=n DOCS=path
+	$(BIN)/carma serve --first-contact --fill "$(or $(DOCS),docs)" --destroy 5 $(if $(PORT),--port $(PORT))
 
 test: $(VENV)/.dev  ## run the tests
 	$(PYTEST)
@@ -41,11 +45,17 @@ coverage: $(VENV)/.dev  ## what the tests of the core reach, line by line
 	$(BIN)/coverage run -m pytest --ignore=tests/packaging --ignore=tests/docs
 	$(BIN)/coverage report
 
+pictures: $(VENV)/.dev  ## photograph every page of the dashboard into dashboard-pictures/, and docs/dashboard.png
+	$(BIN)/python -m tests.dashboard.pictures dashboard-pictures --readme docs/dashboard.png
+
 simulate: $(VENV)/.dev  ## run 100,000 seeded lives of small memories; SEED=n repeats one
 	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds 100000)
 
 proof: $(VENV)/.dev  ## measure what docs/PROOF.md says, and write it
 	$(BIN)/python -m bench.proof
+
+fuzz: .venv-fuzz/.ready  ## throw bytes at the readers of keys, records, vault and audit log, a minute each
+	.venv-fuzz/bin/python tools/fuzz.py --seconds $(if $(SECONDS),$(SECONDS),60)
 
 bench: .venv-bench/.ready  ## measure CARMA beside its peers
 	.venv-bench/bin/python -m bench.run
@@ -56,7 +66,7 @@ wheel: $(VENV)/.dev  ## build dist/*.whl and dist/*.tar.gz
 install: $(VENV)/.dev  ## only make the virtual environment
 
 clean:  ## remove what was made here
-	rm -rf $(VENV) .venv-bench build dist bench/out .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-bench .venv-fuzz build dist bench/out dashboard-pictures .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find src tests tools bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # -- the environments ----------------------------------------------------------------------------------------------------
@@ -68,14 +78,25 @@ $(VENV)/.core: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[report]'
 	@touch $@
 
+$(VENV)/.serve: $(VENV)/.core
+	@echo "installing the pinned packages that the server needs (about a minute)"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[report,serve]'
+	@touch $@
+
 $(VENV)/.dev: $(VENV)/.core
 	@echo "installing the pinned packages that its tests need (about a minute)"
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[dev,office,report]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[dev,langchain,langgraph,mcp,office,report,serve,trace]'
 	@touch $@
 
 .venv-bench/.ready: pyproject.toml constraints.txt bench/requirements.txt | .venv-bench/bin/python
 	.venv-bench/bin/python -m pip install --quiet hatchling --constraint constraints.txt
 	.venv-bench/bin/python -m pip install --quiet --no-build-isolation --editable . --requirement bench/requirements.txt
+	@touch $@
+
+.venv-fuzz/.ready: pyproject.toml constraints.txt | .venv-fuzz/bin/python
+	.venv-fuzz/bin/python -m pip install --quiet hatchling hypothesis --constraint constraints.txt
+	.venv-fuzz/bin/python -m pip install --quiet --no-build-isolation --editable . --constraint constraints.txt
+	.venv-fuzz/bin/python -m pip install --quiet 'atheris>=3.0' || echo "no atheris for this Python: Hypothesis takes its place"
 	@touch $@
 
 %/bin/python:

@@ -23,7 +23,7 @@ PACKAGES = (
     "faiss-cpu",
     "numpy",
     "onnxruntime",
-    "apsw",
+    "apsw-sqlite3mc",
 )
 
 

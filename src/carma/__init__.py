@@ -6,8 +6,8 @@
         memory.add("The spare key hangs behind the blue door.")
         print(memory.search("where is the key?")[0].text)
 
-`Memory` and `AsyncMemory` are loaded when they are first named, because they bring NumPy, FAISS and ONNX
-Runtime with them: a program that only asks for the version or catches an error does not wait for those.
+`Memory`, `Client` and their awaited twins are loaded when they are first named, because they bring NumPy,
+FAISS, ONNX Runtime or httpx with them: a program that only asks for the version does not wait for those.
 """
 
 from __future__ import annotations
@@ -19,14 +19,18 @@ from carma.config import Settings
 from carma.models import Blank, Fragment, Hit, HitParts, Node, Page, SearchResult, Source
 
 if TYPE_CHECKING:
+    from carma.client.aio import AsyncClient
+    from carma.client.client import Client
     from carma.ingest.options import IngestOptions
     from carma.memory.aio import AsyncMemory
     from carma.memory.batch import SearchBatch
     from carma.memory.memory import Memory
 
 __all__ = [
+    "AsyncClient",
     "AsyncMemory",
     "Blank",
+    "Client",
     "Fragment",
     "Hit",
     "HitParts",
@@ -45,7 +49,9 @@ __all__ = [
 __version__ = "0.1.0"
 
 _LATER = {
+    "AsyncClient": "carma.client.aio",
     "AsyncMemory": "carma.memory.aio",
+    "Client": "carma.client.client",
     "IngestOptions": "carma.ingest.options",
     "Memory": "carma.memory.memory",
     "SearchBatch": "carma.memory.batch",

@@ -68,6 +68,7 @@ class ScanReport:
     those of them that no exact rung could give back within the look. unnamed: writes that nothing names (a
     count is all that is known). complete: the tour went all the way round; else it goes on at the saved
     cursor. breaker: mass damage was found, so nothing is dropped or compacted until it is cleared.
+    without_key: the memory is encrypted and its key was not at hand: only the bytes were proven.
     """
 
     deep: bool
@@ -81,6 +82,7 @@ class ScanReport:
     complete: bool = True
     breaker: bool = False
     took_s: float = 0.0
+    without_key: bool = False
 
     @property
     def healthy(self) -> bool:

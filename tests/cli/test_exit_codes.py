@@ -16,15 +16,30 @@ def test_the_codes_are_pinned() -> None:
     """Scripts rely on them; a code never changes its meaning."""
     kinds = {name: getattr(errors, name).exit_code for name in errors.__all__}
     assert kinds == {
-        "ArchiveDamaged": 11, "CarmaError": 1, "DiskFull": 9, "DreamFailed": 16,
-        "DurabilityError": 9, "EmbedderError": 8,
-        "EmbedderMismatch": 8, "FormatTooNew": 7, "FragmentNotFound": 3, "InvalidFilter": 2,
-        "InvalidInput": 2, "MassDamage": 14, "MemoryBusy": 5,
-        "MemoryClosed": 1, "MemoryExists": 4, "MemoryNotFound": 3, "MissingExtra": 10, "ModelError": 15,
-        "NetworkFileSystem": 9, "NotAMemory": 7, "ReadOnlyMemory": 6, "StorageError": 9, "TooLarge": 2,
-        "VersionConflict": 4,
+        "AccountExists": 46, "AccountNotFound": 46, "AnswerLost": 52, "ArchiveDamaged": 11,
+        "AuditDamaged": 41, "AuditUnavailable": 40, "BecameEncrypted": 38, "BlockFull": 45,
+        "Blocked": 34, "BodyAltered": 27, "CannotListen": 47, "CarmaError": 1, "DiskFull": 9,
+        "DomainError": 55, "DreamFailed": 16, "DreamNotFound": 3, "DurabilityError": 9,
+        "EmbedderError": 8, "EmbedderMismatch": 8, "EncryptionUnfinished": 38, "ErasureUnfinished": 58,
+        "EventNotLogged": 44, "Forbidden": 23, "FormatTooNew": 7, "FragmentNotFound": 3,
+        "HeadersTooLarge": 48, "HealFirst": 39, "IdempotencyConflict": 25, "IdentityWrong": 33,
+        "InvalidAnswer": 53, "InvalidFilter": 2, "InvalidInput": 2, "JournalBusy": 5,
+        "JournalDamaged": 29, "KekMissing": 30, "KekUnsafe": 30, "KekWrong": 31, "KeyExpired": 22,
+        "KeyMalformed": 20, "KeyNotFound": 21, "KeyRevoked": 22, "KeyStoreDamaged": 28,
+        "MassDamage": 14, "MemoryBusy": 5, "MemoryClosed": 1, "MemoryExists": 4, "MemoryNotFound": 3,
+        "MethodNotAllowed": 48, "MissingExtra": 10, "ModelError": 15, "NetworkFileSystem": 9,
+        "NewSession": 22, "NoSuchRoute": 48, "NotAMemory": 7, "NotAcceptable": 48, "NotEncrypted": 37,
+        "NotReconstructed": 49, "NotRemote": 50, "NothingHeld": 3, "OnHold": 59, "OwnerNotFound": 3,
+        "ReadOnlyMemory": 6, "RemoteProblem": 54, "ReplayedAttempt": 22, "RequestRefused": 48,
+        "RequestRepeated": 43, "RequestTooSlow": 48, "RootKeyExposed": 22, "RotationRefused": 24,
+        "SealedDamaged": 11, "SealedTruncated": 11, "SeatUnavailable": 47, "ServerBusy": 47,
+        "ServerUnreachable": 51, "Shredded": 32, "StaleRequest": 22, "StaticKeyRefused": 22,
+        "StillRunning": 26, "StorageError": 9, "TooLarge": 2, "TooManyRequests": 34, "Unauthorized": 22,
+        "UnsupportedMedia": 48, "VaultKeyWrong": 31, "VaultNeeded": 35, "VaultWrong": 36,
+        "VersionConflict": 4, "WitnessRefused": 42,
     }  # fmt: skip
-    assert [code for code, _ in exits.table()] == [0, *range(1, 17), 70, 130, 141]
+    in_use = [code for code, _ in exits.table()]
+    assert in_use == [*range(17), *range(20, 56), *range(58, 60), 70, 130, 141]
 
 
 @pytest.mark.parametrize(

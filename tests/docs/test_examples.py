@@ -7,14 +7,20 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from _pytest.mark import ParameterSet
 
+from tests.serve.running import running
+
 from .pages import PAGES, ROOT, Block, blocks
 
 LIMIT_S = 120
+SERVED = {"clients.md"}
+"""Pages whose examples ask a server: one runs for them, found by CARMA_URL and the key in the home."""
 
 
 def _with(language: str) -> list[ParameterSet]:
@@ -29,16 +35,31 @@ def _with(language: str) -> list[ParameterSet]:
 
 def _environment(home: Path) -> dict[str, str]:
     """The environment of a user with an empty home, whose memory is in there too."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("CARMA_")}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("CARMA_", "XDG_"))}
     return kept | {"HOME": str(home), "CARMA_STORE": str(home / "memory"), "PYTHONUTF8": "1"}
 
 
-def _run(arguments: list[str], home: Path, folder: Path) -> str:
+@contextmanager
+def _server(page: Path, home: Path) -> Iterator[dict[str, str]]:
+    """What the environment of a page says beside that: where its server is. The key lies in the home."""
+    if page.name not in SERVED:
+        yield {}
+        return
+    with running(home / "data") as server:
+        account, _ = server.join("ada")
+        file = home / ".config" / "carma" / "key"
+        file.parent.mkdir(parents=True)
+        file.touch(mode=0o600)
+        file.write_text(server.key(account, static=False))
+        yield {"CARMA_URL": server.url}
+
+
+def _run(arguments: list[str], home: Path, folder: Path, more: dict[str, str]) -> str:
     """Run a program in `folder`; what it wrote if it failed, else nothing."""
     done = subprocess.run(
         arguments,
         cwd=folder,
-        env=_environment(home),
+        env=_environment(home) | more,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -58,9 +79,9 @@ def test_every_python_example_runs(page: Path, found: list[Block], tmp_path: Pat
     folder, program = tmp_path / "folder", tmp_path / page.name
     folder.mkdir()
     program.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    failed = _run(
-        [sys.executable, "-W", "error", "-W", "ignore:builtin type", str(program)], tmp_path, folder
-    )
+    command = [sys.executable, "-W", "error", "-W", "ignore:builtin type", str(program)]
+    with _server(page, tmp_path) as more:
+        failed = _run(command, tmp_path, folder, more)
     assert not failed, failed
 
 
@@ -69,9 +90,10 @@ def test_every_carma_command_succeeds(page: Path, found: list[Block], tmp_path: 
     """The `$ carma …` lines of a page's ```console blocks exit with 0, in a folder with our docs."""
     folder = tmp_path / "folder"
     shutil.copytree(ROOT / "docs", folder / "docs")
-    for block in found:
-        for command in _commands(block.text):
-            failed = _run([sys.executable, "-m", "carma", *command[1:]], tmp_path, folder)
+    commands = [command for block in found for command in _commands(block.text)]
+    with _server(page, tmp_path) as more:
+        for command in commands:
+            failed = _run([sys.executable, "-m", "carma", *command[1:]], tmp_path, folder, more)
             assert not failed, f"{page.name}: $ {shlex.join(command)}\n{failed}"
 
 

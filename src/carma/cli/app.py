@@ -12,20 +12,34 @@ from typer.core import TyperGroup
 
 import carma
 from carma.cli import (
+    audit,
     blanks,
+    compliance,
+    curl,
     demo,
     dream,
+    encrypt,
     finding,
     health,
+    keys,
+    mcp,
     moving,
+    openapi,
     prove,
     reading,
     repair_index,
     scan,
+    serve,
+    top,
     topology,
+    uml,
+    users,
+    vault,
     writing,
 )
 from carma.cli.failure import guarded, wants_json
+from carma.cli.remote import reachable
+from carma.cli.unlocking import unlockable
 
 __all__ = ["app", "main"]
 
@@ -55,19 +69,28 @@ class _Program(TyperGroup):
         return code
 
 
+_GROUPS: set[str] = set()
+"""The names of the groups: behind them stands one word more before the options."""
+
+
 def _verb_first(arguments: list[str]) -> list[str]:
-    """Move `--store PATH` and `--json` from before the verb to behind it, where the verbs take them."""
+    """Move `--store PATH`, `--url URL` and `--json` from before the verb to behind it, where the verbs take
+    them.
+    """
     at = 0
     while at < len(arguments):
-        if arguments[at] == "--json" or arguments[at].startswith("--store="):
+        if arguments[at] == "--json" or arguments[at].startswith(("--store=", "--url=")):
             at += 1
-        elif arguments[at] == "--store":
+        elif arguments[at] in ("--store", "--url"):
             at += 2
         else:
             break
     if at >= len(arguments) or arguments[at].startswith("-"):
         return arguments
-    return [arguments[at], *arguments[:at], *arguments[at + 1 :]]
+    end = at + 1
+    if arguments[at] in _GROUPS and arguments[end : end + 1] and not arguments[end].startswith("-"):
+        end += 1
+    return [*arguments[at:end], *arguments[:at], *arguments[end:]]
 
 
 # On a terminal Typer draws its help with Rich; in a pipe it is plain text, and starts faster.
@@ -100,8 +123,24 @@ def program(
         print(context.get_help())
 
 
+_REMOTE = frozenset({
+    "add", "blanks", "delete", "dream", "dreams", "get", "history", "ingest", "list", "mcp", "scan", "search",
+    "stats", "topology", "tree", "update",
+})  # fmt: skip
+"""Verbs that a server's operations express; beside them `keys rotate` and `audit tail`."""
+
+
 def _verb(name: str, function: Any, panel: str) -> None:
-    app.command(name, rich_help_panel=panel)(function)
+    """A verb of a memory: every one can open an encrypted memory, those that make one of their own aside."""
+    own = name in ("demo", "prove")
+    if name in _REMOTE:
+        function = reachable(function)
+    app.command(name, rich_help_panel=panel)(function if own else unlockable(function))
+
+
+def _group(name: str, verbs: typer.Typer, panel: str) -> None:
+    app.add_typer(verbs, name=name, rich_help_panel=panel)
+    _GROUPS.add(name)
 
 
 _verb("add", writing.add, "Remember")
@@ -128,6 +167,18 @@ _verb("dreams", dream.dreams, "Heal")
 _verb("topology", topology.topology, "Heal")
 _verb("repair-index", repair_index.repair_index, "Heal")
 _verb("prove", prove.prove, "Heal")
+vault.group.command("encrypt")(encrypt.encrypt)
+_group("vault", vault.group, "Keys")
+_group("keys", keys.group, "Keys")
+_group("audit", audit.group, "Access")
+_group("compliance", compliance.group, "Access")
+_group("users", users.group, "Serve")
+app.command("serve", rich_help_panel="Serve")(serve.serve)
+_verb("top", top.top, "Serve")
+_verb("mcp", mcp.mcp, "Serve")
+app.command("openapi", rich_help_panel="Serve")(openapi.openapi)
+app.command("curl", rich_help_panel="Serve")(reachable(curl.curl))
+_group("uml", uml.group, "Mathematics")
 
 
 def main() -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from carma.cli import exits
-from carma.cli.opening import opened, store_path
+from carma.cli.opening import key_for, opened, store_path
 from carma.cli.options import AsJson, StoreFolder
 from carma.cli.output import Output, one_line
 
@@ -50,6 +50,7 @@ def dream(
     in_process: Annotated[bool, typer.Option("--in-process", hidden=True)] = False,
     tell: Annotated[bool, typer.Option("--tell", hidden=True)] = False,
     settings: Annotated[str, typer.Option("--settings", hidden=True)] = "{}",
+    key_pipe: Annotated[int | None, typer.Option("--key-pipe", hidden=True)] = None,
     store: StoreFolder = None,
     as_json: AsJson = False,
 ) -> int:
@@ -63,7 +64,7 @@ def dream(
         from carma.healing.dream import Wishes
 
         wishes = Wishes(budget_s=budget, dry_run=dry_run, exact=not no_exact, sources=source or ())
-        report = _here(store, wishes, settings, tell)
+        report = _here(store, wishes, settings, tell, key_pipe)
     else:
         with opened(store, read_only=dry_run) as memory, out.progress("Dreaming", "steps") as update:
             report = memory.dream(
@@ -77,31 +78,42 @@ def dream(
     return exits.FINDINGS if report.still_blank or report.status == "failed" else exits.OK
 
 
-def _here(store: Path | None, wishes: Wishes, settings: str, tell: bool) -> DreamReport:
-    """The dream itself, in this process."""
-    from carma.healing.worker import cancelled_by_signals, settings_of, teller
+def _here(store: Path | None, wishes: Wishes, settings: str, tell: bool, key_pipe: int | None) -> DreamReport:
+    """The dream itself, in this process. key_pipe: where the data key of an encrypted memory comes from."""
+    from carma.healing.worker import cancelled_by_signals, key_from, settings_of, teller
     from carma.memory.memory import Memory
 
-    cancelled = cancelled_by_signals(with_parent=tell)
     path, bounds = store_path(store), settings_of(settings)
-    with Memory.open(path, create=False, read_only=wishes.dry_run, settings=bounds) as memory:
+    key: dict[str, Any]
+    if key_pipe is None:
+        key = key_for(path, create=False)
+    else:
+        from carma.access.vault.datakey import DataKeyCipher
+
+        key = {"cipher": DataKeyCipher(key_from(key_pipe))}
+    cancelled = cancelled_by_signals(with_parent=tell)
+    with Memory.open(path, create=False, read_only=wishes.dry_run, settings=bounds, **key) as memory:
         return memory.dreamer.run(
             wishes, progress=teller(sys.stderr) if tell else None, in_process=True, cancelled=cancelled
         )
 
 
 def dreams(
+    cycle: Annotated[
+        int | None,
+        typer.Argument(metavar="[CYCLE]", help="Only this one, with everything it did.", show_default=False),
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, help="So many of the last ones.")] = 20,
     steps: Annotated[bool, typer.Option("--steps", help="With everything they did.")] = False,
     store: StoreFolder = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the last repair cycles, the newest first."""
+    """Show the last repair cycles, newest first; or one of them."""
     with opened(store, read_only=True) as memory:
-        found = memory.dreams(limit, steps=steps)
+        found = memory.dreams(limit, steps=steps) if cycle is None else [memory.show_dream(cycle)]
     Output(as_json).show(
         {"dreams": [each.to_dict() for each in found]},
-        lambda: (line for each in found for line in _row(each, steps)),
+        lambda: (line for each in found for line in _row(each, steps or cycle is not None)),
         lambda: _table(found),
     )
 

@@ -20,7 +20,7 @@ BROKEN_PIPE = 141
 _OWN = {
     OK: "done",
     USAGE: "wrong usage",
-    FINDINGS: "`carma doctor`, `scan`, `dream` or `prove` found something",
+    FINDINGS: "`carma doctor`, `scan`, `dream`, `prove` or `keys check` found something",
     UNFINISHED: "`carma flush --timeout` ran out of time",
     INTERNAL: "a bug in CARMA; set CARMA_DEBUG=1 to see where",
     INTERRUPTED: "interrupted by Ctrl-C",
@@ -42,6 +42,6 @@ def table() -> list[tuple[int, str]]:
 def _kinds(kind: type[CarmaError]) -> Iterator[type[CarmaError]]:
     """An error class's descendants that stand in the error tree, parents before children."""
     for below in sorted(kind.__subclasses__(), key=lambda each: each.__name__):
-        if below.__module__ == CarmaError.__module__:
+        if below.__module__.startswith("carma.errors."):
             yield below
             yield from _kinds(below)

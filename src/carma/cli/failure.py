@@ -89,6 +89,10 @@ def _tell(exit_code: int, problem: dict[str, Any], as_json: bool) -> int:
             line = f"carma: {_printable(problem['detail'])}"
             if problem["hint"]:
                 line += f"\n  {_printable(problem['hint'])}"
+        if "carma_" in line:
+            from carma.access.keys.text import redacted
+
+            line = redacted(line)  # An argument may have been a key that was mistaken for something else.
         print(line, file=sys.stderr, flush=True)
     except BrokenPipeError:
         _silence(sys.stderr)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -11,6 +11,7 @@ from carma.cli import exits
 from carma.cli.opening import opened
 from carma.cli.options import AsJson, StoreFolder
 from carma.cli.output import Output, one_line
+from carma.cli.remote import address
 from carma.cli.show import facts, facts_picture
 
 if TYPE_CHECKING:
@@ -23,9 +24,12 @@ _STYLES = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 
 
 def stats(store: StoreFolder = None, as_json: AsJson = False) -> None:
-    """Show counts and sizes of the memory."""
+    """Show counts and sizes of the memory.
+
+    Of one on a server also its requests, its bytes and its bounds.
+    """
     with opened(store) as memory:
-        counted = memory.stats()
+        counted = memory.stats() if address(store) is None else cast("Any", memory).usage()
     rows = list(facts(counted))
     Output(as_json).show(
         counted, lambda: (f"{name}\t{shown}" for name, shown in rows), lambda: facts_picture(rows)
@@ -33,7 +37,7 @@ def stats(store: StoreFolder = None, as_json: AsJson = False) -> None:
 
 
 def doctor(store: StoreFolder = None, as_json: AsJson = False) -> int:
-    """Say what is wrong with the memory and the machine; reads only.
+    """Say what is wrong with memory and machine; only reads.
 
     Exits with 12 if it found an error.
     """

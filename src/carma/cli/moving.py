@@ -74,23 +74,41 @@ def export(
     history: Annotated[
         bool, typer.Option("--history", help="Older versions too (an archive has them).")
     ] = False,
+    to: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Seal it for the recipient in FILE.", show_default=False),
+    ] = None,
     store: StoreFolder = None,
     as_json: AsJson = False,
 ) -> None:
     """Write everything to a file."""
+    recipient = None
+    if to is not None:
+        from carma.access.vault.recipients import Recipient
+
+        recipient = Recipient.load(to)
     with opened(store) as memory:
-        counts = memory.export(target, format=format, history=history)
+        counts = memory.export(target, format=format, history=history, to=recipient)
     _show_counts(counts, as_json)
 
 
 def import_(
     source: Annotated[Path, typer.Argument(metavar="FILE", help="What export wrote.", show_default=False)],
+    identity: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Open it with the identity in FILE.", show_default=False),
+    ] = None,
     store: StoreFolder = None,
     as_json: AsJson = False,
 ) -> None:
-    """Take in what `carma export` wrote; what is here already stays."""
+    """Take in an export; what is here already stays."""
+    opener = None
+    if identity is not None:
+        from carma.access.vault.recipients import Identity
+
+        opener = Identity.load(identity)
     with opened(store, create=True) as memory:
-        counts = memory.import_(source)
+        counts = memory.import_(source, identity=opener)
     _show_counts(counts, as_json)
 
 

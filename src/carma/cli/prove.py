@@ -44,7 +44,7 @@ def prove(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the report goes.")] = _OUT,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON of a stable shape.")] = False,
 ) -> int:
-    """Damage a throw-away memory, ask on, let it dream, and report.
+    """Damage a throw-away memory, let it dream, and report.
 
     Exits with 12 if a query failed or a text was wrong.
     """

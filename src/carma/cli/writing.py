@@ -147,10 +147,16 @@ def update(
     if_version: Annotated[
         int | None, typer.Option(metavar="N", help="Only if this is the stored version.", show_default=False)
     ] = None,
+    accept: Annotated[
+        bool, typer.Option("--accept", help="Make its reconstruction the fragment's own text.")
+    ] = False,
+    reject: Annotated[
+        bool, typer.Option("--reject", help="Throw its reconstruction away; it is blank again.")
+    ] = False,
     store: StoreFolder = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write the next version of a fragment; what is not given stays."""
+    """Write the next version; what is not given stays."""
     given: dict[str, Any] = {}
     if text is not None:
         given["text"] = text_argument(text)
@@ -162,6 +168,13 @@ def update(
         given["parent"] = or_none(parent)
     if position is not None:
         given["position"] = position
+    if accept or reject:
+        if given or if_version is not None or (accept and reject):
+            raise InvalidInput("--accept and --reject stand alone.")
+        with opened(store) as memory:
+            changed = memory.accept(id) if accept else memory.reject(id)
+        _show([changed], as_json, "Accepted" if accept else "Rejected")
+        return
     if not given:
         raise InvalidInput("There is nothing to change.", hint="See `carma update --help`.")
     with opened(store) as memory:

@@ -13,6 +13,7 @@ no threads are started: one seed replays one run.
 
 from __future__ import annotations
 
+from carma.testing.cipher import StandInCipher
 from carma.testing.clocks import SeededEntropy, SimulatedClock
 from carma.testing.disk import SimulatedDisk
 from carma.testing.embedder import HashEmbedder
@@ -29,4 +30,5 @@ __all__ = [
     "SimulatedClock",
     "SimulatedCrash",
     "SimulatedDisk",
+    "StandInCipher",
 ]
