@@ -90,9 +90,7 @@ def check(disk: SimulatedDisk, told: Told) -> None:
     memory.close()
 
 
-@pytest.mark.parametrize(
-    "shard", [pytest.param(at, marks=[pytest.mark.nightly] * (at % 2)) for at in range(SHARDS)]
-)
+@pytest.mark.parametrize("shard", range(SHARDS))
 def test_what_a_caller_was_told_outlives_a_crash_at_any_call(shard: int) -> None:
     """Killed, or without power, at each call of the disk port."""
     for at in range(1 + shard * EVERY, CALLS + 1, SHARDS * EVERY):

@@ -32,9 +32,7 @@ NUMBERED = re.compile(r"/\d+\.seg$")
 
 
 @pytest.mark.parametrize("reason", ["io", "full"])
-@pytest.mark.parametrize(
-    "shard", [pytest.param(at, marks=[pytest.mark.nightly] * (at > 0)) for at in range(SHARDS)]
-)
+@pytest.mark.parametrize("shard", range(SHARDS))
 def test_any_call_may_be_refused(shard: int, reason: str) -> None:
     """An error of the disk at any call is a StorageError; what was acknowledged stays, and the next write
     works.
