@@ -199,6 +199,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{name} ...", flush=True)
         began = time.monotonic()
         command = f"python -m bench.proof --only {name} --seeds {given.seeds} --queries {given.queries}"
+        if name not in OWN_DATA and given.data != DATA:
+            command += f" --data DIR (of {', '.join(path.name for path in conversations)})"
         known[name] = {"figures": {}, "command": command, "machine": describe(OUT.parent)}
         for label, found in ROWS[name](asked):
             known[name]["figures"][label] = found
