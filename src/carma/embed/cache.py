@@ -40,6 +40,9 @@ class CachedEmbedder:
     def __len__(self) -> int:
         return len(self._vectors)
 
+    def __contains__(self, text: str) -> bool:
+        return _key(text) in self._vectors
+
     @property
     def fingerprint(self) -> Fingerprint:
         """That of the wrapped embedder."""

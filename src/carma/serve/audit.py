@@ -117,14 +117,15 @@ class AuditBook:
         self._thread = threading.Thread(target=self._work, name="carma-audit", daemon=True)
         self._thread.start()
 
-    def copy(self) -> None:
-        """Copy everything that waits to the log. Raises AuditUnavailable, AuditDamaged, and what a memory
-        raises.
+    def copy(self, account: str | None = None) -> None:
+        """Copy everything that waits to the log; of memories only the account's, if one is named.
+
+        Raises AuditUnavailable, AuditDamaged, and what a memory raises.
         """
         with self._copying, ExitStack() as borrowed:
             self._note_queued()
             with self._marking:
-                dirty = set(self._dirty)
+                dirty = {seat for seat in self._dirty if account in (None, seat.account.id)}
             names = []
             for seat in dirty:
                 with suppress(CarmaError):
@@ -181,12 +182,12 @@ class AuditBook:
     def page(self, account: str, limit: int, cursor: str | None) -> AuditPage:
         """An account's own entries, the newest first. Raises AuditDamaged, AuditUnavailable, InvalidInput."""
         try:
-            self.copy()
+            self.copy(account)
         except AuditUnavailable:
             raise
         except CarmaError:
-            # What another owner's memory cannot tell keeps nobody from their own entries. A log that is
-            # damaged says so itself when it is read.
+            # What a source cannot tell keeps nobody from the entries that are there. A log that is damaged
+            # says so itself when it is read.
             pass
         reader, checkpoint = self._trail.log.reader(), self._trail.log.checkpoint()
         stop = reader.size if cursor is None else min(_number(cursor), reader.size)

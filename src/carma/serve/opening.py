@@ -12,7 +12,10 @@ from carma.memory.memory import Memory
 from carma.serve.accounts import Account
 from carma.serve.block import Opener
 
-__all__ = ["seat_opener"]
+__all__ = ["SEAT", "seat_opener"]
+
+SEAT = Settings(embed_cache_entries=256)
+"""How the memory of a seat is set: sixty of them are open at once, and each cached vector takes 1.8 KB."""
 
 
 def seat_opener(vault: Vault | None, embedder: Embedder | None, settings: Settings) -> Opener:

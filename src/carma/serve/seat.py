@@ -111,8 +111,24 @@ class Seat:
         Raises SeatUnavailable, AccountNotFound (the account was removed meanwhile).
         """
         memory = self._borrow(quiet)
-        try:
+        with self._lent():
             yield memory
+
+    @contextmanager
+    def use_open(self) -> Iterator[Memory | None]:
+        """The memory if it is open, for the length of the block, without waiting for anything; else None."""
+        memory = self._borrow_open()
+        if memory is None:
+            yield None
+            return
+        with self._lent():
+            yield memory
+
+    @contextmanager
+    def _lent(self) -> Iterator[None]:
+        """Until the end of the block a memory is lent."""
+        try:
+            yield
         except CarmaError:
             raise
         except Exception:
@@ -122,8 +138,7 @@ class Seat:
         finally:
             self._give_back()
 
-    def borrow_open(self) -> Memory | None:
-        """The memory if it is open, without waiting for anything; to be given back with `give_back`."""
+    def _borrow_open(self) -> Memory | None:
         if self._state != "open" or not self._turn.acquire(blocking=False):
             return None
         try:
@@ -134,10 +149,6 @@ class Seat:
             return self._memory
         finally:
             self._turn.release()
-
-    def give_back(self) -> None:
-        """End of a `borrow_open` that returned a memory."""
-        self._give_back()
 
     def _borrow(self, quiet: bool) -> Memory:
         with self._turn:

@@ -39,7 +39,7 @@ from carma.serve.log import Log, failure
 from carma.serve.meter import Meter
 from carma.serve.metrics import Metrics
 from carma.serve.metrics_port import serve_metrics
-from carma.serve.opening import seat_opener
+from carma.serve.opening import SEAT, seat_opener
 from carma.serve.requests import DreamOrder
 from carma.serve.retention import Retention
 from carma.serve.seat import Seat
@@ -90,7 +90,7 @@ class Server:
         block = Block(
             household.accounts,
             household.seats,
-            seat_opener(household.vault, embedder, memory_settings or Settings()),
+            seat_opener(household.vault, embedder, memory_settings or SEAT),
             settings,
             clock=clock,
         )

@@ -78,13 +78,15 @@ class Sequencer:
             self._log.append(())
             copying = _Copying(self._log, *self._recall(), most)
             errors: list[CarmaError] = []
-            for source in self.sources:
-                try:
-                    copying.copy(source)
-                except _LogFailed as failed:
-                    raise failed.error from failed.error.__cause__
-                except CarmaError as error:
-                    errors.append(error)
+            try:
+                for source in self.sources:
+                    try:
+                        copying.copy(source)
+                    except CarmaError as error:
+                        errors.append(error)
+                copying.flush()
+            except _LogFailed as failed:
+                raise failed.error from failed.error.__cause__
             self._keep(copying)
             for source, position in copying.reached:
                 try:
@@ -134,6 +136,7 @@ class _Copying:
         self.places = places
         self.count = 0
         self._reached: dict[str, tuple[Source, int]] = {}
+        self._batch: list[tuple[Source, Waiting]] = []
         self._log = log
         self._known = known
         self._left = most
@@ -144,28 +147,29 @@ class _Copying:
         return self._reached.values()
 
     def copy(self, source: Source) -> None:
-        """Copy what waits in one source, in batches."""
-        batch: list[Waiting] = []
+        """Take what waits in one source; it is in the log when it was flushed, with that of others."""
         for each in self._news(source):
-            batch.append(each)
-            if len(batch) == BATCH:
-                self._append(source, batch)
-                batch = []
-        if batch:
-            self._append(source, batch)
+            self._batch.append((source, each))
+            if len(self._batch) == BATCH:
+                self.flush()
 
-    def _append(self, source: Source, batch: Sequence[Waiting]) -> None:
-        fresh = [each.leaf.to_bytes() for each in batch if each.leaf.event not in self._known]
+    def flush(self) -> None:
+        """Append what was taken, in one: making it durable costs as much for one leaf as for thousands."""
+        fresh: list[bytes] = []
+        for _, each in self._batch:
+            if each.leaf.event not in self._known:
+                self._known.add(each.leaf.event)
+                fresh.append(each.leaf.to_bytes())
         if fresh:
             try:
                 self._log.append(fresh)
             except CarmaError as error:
                 raise _LogFailed(error) from error
-        self._known.update(each.leaf.event for each in batch)
         self.count += len(fresh)
-        last = batch[-1]
-        self.places[source.name] = _Place(last.position, last.leaf.event)
-        self._reached[source.name] = source, last.position
+        for source, each in self._batch:
+            self.places[source.name] = _Place(each.position, each.leaf.event)
+            self._reached[source.name] = source, each.position
+        self._batch = []
 
     def _news(self, source: Source) -> Iterator[Waiting]:
         """What waits in a source, as far as this run may go."""

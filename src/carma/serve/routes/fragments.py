@@ -157,18 +157,15 @@ def get_now(call: Call) -> Answer | None:
 
     Reading a fragment takes some tens of microseconds, and handing it to a thread takes longer.
     """
-    seat = call.seat
-    if call.query or seat.health.condition == "degraded":
+    if call.query or call.seat.health.condition == "degraded":
         return None
-    memory = seat.borrow_open()
-    if memory is None:
-        return None
-    try:
-        return fragment_answer(call, memory.get(call.parameters["id"]))
-    except InvalidInput:
-        return None  # The usual way says it in the usual shape.
-    finally:
-        seat.give_back()
+    with call.seat.use_open() as memory:
+        if memory is None:
+            return None
+        try:
+            return fragment_answer(call, memory.get(call.parameters["id"]))
+        except InvalidInput:
+            return None  # The usual way says it in the usual shape.
 
 
 def fragment_answer(call: Call, fragment: Fragment) -> Answer:
