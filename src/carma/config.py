@@ -48,6 +48,10 @@ class Settings:
     # Healing
     read_repair_bytes: int = 4 * 2**20
     """A read decodes a lost record itself if its shards are not longer than this; else a dream does."""
+    decoded_bytes: int = 8 * 2**20
+    """So much of what reads decoded is kept in memory, so that reading it again costs little until a dream
+    has put it back.
+    """
     sketch_bytes: int = 96
     """The longest sketch or short copy of one fragment."""
     short_copies: bool = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import httpx
@@ -84,6 +85,27 @@ def test_what_is_written_is_found_changed_and_forgotten(client: httpx.Client) ->
     gone = client.delete(f"/v1/fragments/{above['id']}", params={"children": "true", "purge": "true"})
     assert gone.json() == {"deleted": 2}
     assert client.get(f"/v1/fragments/{below['id']}").status_code == 404
+
+
+def test_a_search_without_a_thread_answers_like_one_with(client: httpx.Client) -> None:
+    """Few hits by meaning are found on the event loop, many in a thread: the same, and the same errors."""
+    items = [{"text": f"Number {at} of the texts that are compared."} for at in range(30)]
+    client.post("/v1/fragments", json={"items": items})
+    usage = client.get("/v1/usage").json
+    deadline = time.monotonic() + 20
+    while usage()["memory"]["vectors"]["pending"] and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+    def scores(limit: int) -> list[float]:
+        asked = {"query": "texts that are compared", "mode": "vector", "limit": limit}
+        found = client.post("/v1/search", json=asked).json()
+        assert not found["degraded"]
+        return [hit["score"] for hit in found["hits"]]
+
+    assert scores(10) == scores(25)[:10]
+    for limit in (10, 25):
+        wrong = client.post("/v1/search", json={"vector": [0.5, 0.5], "mode": "vector", "limit": limit})
+        assert wrong.status_code == 422 and wrong.json()["title"]
 
 
 def test_nothing_else_is_served(served: Running) -> None:

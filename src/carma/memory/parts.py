@@ -92,7 +92,7 @@ def open_memory_parts(
         keeper = Keeper(store, meaning, chosen, threaded=real)
         finder = Finder(store, reader, keeper)
         condense = Condenser(store, exact.copies)
-        upkeep = Upkeep(store, keeper, condense, threaded=real)
+        upkeep = Upkeep(store, keeper, condense, threaded=real, forget=reader.forget)
         actor = Actor(store, writer.ids)
         return Parts(store, exact, reader, writer, Browser(store, reader), finder, keeper, upkeep, actor)
     except BaseException:

@@ -13,6 +13,7 @@ from typing import Any
 
 from carma.errors import FragmentNotFound
 from carma.healing.exact import Exact
+from carma.memory.decoded import Decoded
 from carma.models import Blank, Fragment, Repair, State
 from carma.store.entry import Entry
 from carma.store.losses import unpack_rebuilt
@@ -65,6 +66,11 @@ class Reader:
     def __init__(self, store: Store, exact: Exact) -> None:
         self._store = store
         self._exact = exact
+        self._kept = Decoded(store.settings.decoded_bytes)
+
+    def forget(self) -> None:
+        """Keep nothing in memory of what was read: bytes are about to be removed for good."""
+        self._kept.forget()
 
     def head(self, id: bytes) -> Entry:
         """The newest entry of a fragment that is there. Raises FragmentNotFound."""
@@ -83,6 +89,13 @@ class Reader:
 
     def at(self, seq: int, segment: int, offset: int, length: int) -> Fragment:
         """The fragment that the write `seq` made, from its place or as it can be had; else a blank."""
+        try:
+            return fragment_of(self._store.entry_at(seq, segment, offset, length))
+        except RecordDamaged:
+            # Damaged where it lies is what it mostly is; whether it lies elsewhere now is dear to ask.
+            entry = self._decoded_at(seq, segment, offset)
+        if entry is not None:
+            return _repaired(entry)
         try:
             return fragment_of(self._store.read_entry(seq, segment, offset, length))
         except RecordDamaged as damage:
@@ -117,7 +130,7 @@ class Reader:
         """What a reader gets for a record that its place does not hold any more."""
         entry = self._decoded(seq)
         if entry is not None:
-            return replace(fragment_of(entry), state="repaired", repair=Repair(rung="parity"))
+            return _repaired(entry)
         blank = self._blank(seq, damage)
         return self._copied(blank) or self._reconstructed(blank) or blank
 
@@ -139,8 +152,17 @@ class Reader:
     def _decoded(self, seq: int) -> Entry | None:
         """The entry of a write, decoded from its stripe."""
         row = self._store.registry.one("SELECT segment, offset FROM fragments WHERE seq=?", (seq,))
-        found = self._exact.record(seq, *row) if row is not None else None
-        return self._store.decoded(found[0]) if found is not None else None
+        return self._decoded_at(seq, *row) if row is not None else None
+
+    def _decoded_at(self, seq: int, segment: int, offset: int) -> Entry | None:
+        """The entry of a write that should be at a place, decoded from its stripe now or lately."""
+        item = self._kept.get(segment, offset)
+        if item is None:
+            item = self._exact.any_record(segment, offset)
+            if item is None:
+                return None
+            self._kept.keep(item)
+        return self._store.decoded(item) if item.header.seq == seq else None
 
     def _reconstructed(self, blank: Fragment) -> Fragment | None:
         """What a dream has put in the place of a blank."""
@@ -270,6 +292,10 @@ class Reader:
             first_seen=known[0][1] / 1000 if known else self._store.clock.now(),
             children=tuple(row[0].hex() for row in below),
         )
+
+
+def _repaired(entry: Entry) -> Fragment:
+    return replace(fragment_of(entry), state="repaired", repair=Repair(rung="parity"))
 
 
 def _place(entry: Entry) -> tuple[int, int, int, int]:

@@ -8,6 +8,7 @@ without harm: it is done again at the next rest.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 
@@ -29,11 +30,20 @@ _ALL_DEAD = 1.0
 class Upkeep:
     """Rest and compaction of one open memory. `threaded`: rest by itself after a while without writing.
 
-    condense: makes the sketches and short copies of what is spread.
+    condense: makes the sketches and short copies of what is spread. forget: told when bytes are to be gone
+    for good.
     """
 
-    def __init__(self, store: Store, keeper: Keeper, condense: Condense | None, threaded: bool) -> None:
+    def __init__(
+        self,
+        store: Store,
+        keeper: Keeper,
+        condense: Condense | None,
+        threaded: bool,
+        forget: Callable[[], None] = lambda: None,
+    ) -> None:
         self._store = store
+        self._forget = forget
         self._keeper = keeper
         self._condense = condense
         self._stop = threading.Event()
@@ -64,6 +74,7 @@ class Upkeep:
     def purge(self) -> None:
         """Remove every dead record of a deleted fragment from every file, now. Raises MassDamage."""
         self._refuse_if_tripped("The fragments are deleted; their bytes stay in the files until then.")
+        self._forget()
         respread(self._store, self._condense, dead_share=0.0, leave_lost=True)
         sweep_files(self._store, 0.0)
         sweep_quarantine(self._store)

@@ -44,6 +44,9 @@ class File(Protocol):
     def size(self) -> int:
         """Length in bytes."""
 
+    def has_its_name(self) -> bool:
+        """Whether this file still lies where it was opened; not if another was put there or it is gone."""
+
     def close(self) -> None:
         """Give the file back; idempotent."""
 
@@ -172,6 +175,12 @@ class LocalFile:
     def size(self) -> int:
         with _translated("look at", self._path):
             return os.fstat(self._fd).st_size
+
+    def has_its_name(self) -> bool:
+        try:
+            return os.path.samestat(os.fstat(self._fd), os.stat(self._path))
+        except OSError:
+            return False
 
     def close(self) -> None:
         fd, self._fd = self._fd, -1

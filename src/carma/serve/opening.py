@@ -14,8 +14,8 @@ from carma.serve.block import Opener
 
 __all__ = ["SEAT", "seat_opener"]
 
-SEAT = Settings(embed_cache_entries=256)
-"""How the memory of a seat is set: sixty of them are open at once, and each cached vector takes 1.8 KB."""
+SEAT = Settings(embed_cache_entries=256, decoded_bytes=2**20)
+"""How the memory of a seat is set: sixty of them may be open at once, and each cached vector takes 1.8 KB."""
 
 
 def seat_opener(vault: Vault | None, embedder: Embedder | None, settings: Settings) -> Opener:

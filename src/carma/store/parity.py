@@ -114,7 +114,7 @@ class Spreads:
         """The spread that a segment or a parity file belongs to."""
         if number >= PARITY:
             return self.get((number - PARITY) >> 4)
-        return next((each for each in self._current().values() if number in each.segments), None)
+        return _among(self._current(), number)
 
     def expanded(self, entry: Entry) -> Entry:
         """An announcement together with where each record now lies; any other entry as it is.
@@ -191,7 +191,8 @@ class Spreads:
         """The record that should be at a place of a rewritten segment, decoded and proven; None if it
         cannot be, or if its stripe is wider than `width`.
         """
-        manifest = self.of_segment(segment) if segment < PARITY else None
+        # A manifest that was read once will do without a look at the folder: what is decoded proves itself.
+        manifest = _among(self._found[1], segment) or self.of_segment(segment) if segment < PARITY else None
         index = manifest.index_at(segment, offset) if manifest is not None else None
         if manifest is None or index is None:
             return None
@@ -339,6 +340,11 @@ class Spreads:
                 part: dict[str, Any] = msgpack.unpackb(item.payload, raw=False)
                 found.setdefault(part["i"], item.payload)
         return [found[at] for at in sorted(found)]
+
+
+def _among(found: Mapping[int, Manifest], segment: int) -> Manifest | None:
+    """The manifest that names a segment."""
+    return next((each for each in found.values() if segment in each.segments), None)
 
 
 def _first(group: tuple[int, int, int]) -> int:

@@ -134,7 +134,8 @@ class Segments:
         decode: may raise RecordDamaged, then the mirror is asked. Raises RecordDamaged.
         """
         first: RecordDamaged | None = None
-        for copy in COPIES:
+        # What was rewritten has parity instead of a mirror.
+        for copy in COPIES if is_log(segment) else COPIES[:1]:
             try:
                 return decode(self.read_copy(copy, segment, offset, length))
             except RecordDamaged as damage:
@@ -148,9 +149,9 @@ class Segments:
         try:
             return self._read_once(copy, segment, offset, length)
         except RecordDamaged:
-            if kept is None:
-                raise
             # Another process may have put a whole file in the place of the one that we hold open.
+            if kept is None or kept.has_its_name():
+                raise
             self._files.pop((copy, segment), None)
             return self._read_once(copy, segment, offset, length)
 

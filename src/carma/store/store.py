@@ -187,16 +187,20 @@ class Store:
             content = self.read_entry(seq, segment, offset, length).content
             return content.text if content is not None else ""
 
+    def entry_at(self, seq: int, segment: int, offset: int, length: int) -> Entry:
+        """The proven entry `seq` from the place given. Raises RecordDamaged."""
+        entry = self.segments.read_as(self.decoded, segment, offset, length)
+        if entry.seq != seq:
+            raise RecordDamaged("misdirected", segment, offset)
+        return entry
+
     def read_entry(self, seq: int, segment: int, offset: int, length: int) -> Entry:
         """The proven entry `seq`, from the place given or, if a compaction moved it, from where it is now.
 
         Raises RecordDamaged.
         """
         try:
-            entry = self.segments.read_as(self.decoded, segment, offset, length)
-            if entry.seq == seq:
-                return entry
-            damage = RecordDamaged("misdirected", segment, offset)
+            return self.entry_at(seq, segment, offset, length)
         except RecordDamaged as error:
             damage = error
         place = self._follower.place(seq)

@@ -283,6 +283,10 @@ class SimulatedDisk:
         inode = self._names.get(path)
         return path in ("", "/") or (inode is not None and inode.folder)
 
+    def has_name(self, path: str, inode: Inode) -> bool:
+        """Whether a file has this name. Not a call of the port."""
+        return self._names.get(path) is inode
+
     def _inside(self, path: str) -> list[str]:
         return [
             os.path.basename(name) for name in self._names if os.path.dirname(name) == path and name != path
@@ -338,6 +342,9 @@ class SimulatedFile:
 
     def size(self) -> int:
         return self._disk.call("size", self._path, lambda: len(self._inode.seen))
+
+    def has_its_name(self) -> bool:
+        return self._disk.has_name(self._path, self._inode)
 
     def close(self) -> None:
         return
