@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -164,7 +165,7 @@ WORLDS = {"repairable": damaged("repairable"), "lossy": damaged("lossy")}
 KINDS: list[Literal["repairable", "lossy"]] = ["repairable", "lossy"]
 
 
-def crash_everywhere(kind: str, first: int, step: int, power: bool) -> None:
+def crash_everywhere(kind: str, first: int, step: int, power: bool) -> int:
     world = WORLDS[kind]
     died, places = 0, range(first, calls_of_a_dream(world) + 1, step)
     for at in places:
@@ -177,6 +178,7 @@ def crash_everywhere(kind: str, first: int, step: int, power: bool) -> None:
         world.finish(disk.power_loss(at) if power else disk)
     # Where a dream looks first is drawn, so its calls are not always as many; a call that fails is none.
     assert died > len(places) // 2
+    return len(places)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -192,14 +194,17 @@ def test_a_dream_may_die_at_any_call(kind: str, power: bool, shard: int) -> None
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("power", [False, True])
 @pytest.mark.parametrize("shard", range(SHARDS))
-def test_a_dream_may_die_at_every_call(kind: str, power: bool, shard: int) -> None:
+def test_a_dream_may_die_at_every_call(
+    kind: str, power: bool, shard: int, cases: Callable[[int], None]
+) -> None:
     """The same at each."""
-    crash_everywhere(kind, 1 + shard, SHARDS, power)
+    cases(crash_everywhere(kind, 1 + shard, SHARDS, power))
 
 
-def refuse_everywhere(kind: str, first: int, step: int, reason: Literal["io", "full"], calls: int) -> None:
+def refuse_everywhere(kind: str, first: int, step: int, reason: Literal["io", "full"], calls: int) -> int:
     world = WORLDS[kind]
-    for at in range(first, calls_of_a_dream(world) + 1, step):
+    places = range(first, calls_of_a_dream(world) + 1, step)
+    for at in places:
         disk = world.disk.copy()
         try:
             report = dreaming(world, disk, [Refuse(at, reason, calls)])
@@ -211,6 +216,7 @@ def refuse_everywhere(kind: str, first: int, step: int, reason: Literal["io", "f
             assert report.status == "completed" or (report.status == "failed" and report.error)
         disk.restart()
         world.finish(disk)
+    return len(places)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -227,10 +233,10 @@ def test_a_dream_that_is_refused_reports_it_and_loses_nothing(
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("reason", "calls"), [("io", 1), ("io", 20), ("full", 3), ("full", 10_000)])
 def test_a_dream_that_is_refused_at_every_call_loses_nothing(
-    kind: str, reason: Literal["io", "full"], calls: int
+    kind: str, reason: Literal["io", "full"], calls: int, cases: Callable[[int], None]
 ) -> None:
     """The same at each."""
-    refuse_everywhere(kind, 1, 1, reason, calls)
+    cases(refuse_everywhere(kind, 1, 1, reason, calls))
 
 
 def lose_and_dream(world: Damaged, disk: SimulatedDisk, gone: tuple[str, ...]) -> None:
@@ -271,14 +277,16 @@ def test_three_files_lost_a_dream_and_three_others_lost() -> None:
 
 @pytest.mark.nightly
 @pytest.mark.timeout(3600)
-def test_any_three_files_lost_a_dream_and_three_others_lost() -> None:
+def test_any_three_files_lost_a_dream_and_three_others_lost(cases: Callable[[int], None]) -> None:
     """The same for every first choice."""
     world = whole()
     chance = random.Random(4)
-    for gone in combinations(files(world.disk), 3):
+    choices = list(combinations(files(world.disk), 3))
+    for gone in choices:
         disk = world.disk.copy()
         lose_and_dream(world, disk, gone)
         lose_and_dream(world, disk, tuple(chance.sample(files(disk), 3)))
+    cases(len(choices))
 
 
 # Real processes
@@ -328,7 +336,7 @@ def finish_here(folder: Path, clock: SimulatedClock, texts: dict[str, str], dele
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are killed as on Linux")
 @pytest.mark.parametrize("seed", [pytest.param(s, marks=[pytest.mark.nightly] * (s > 0)) for s in range(8)])
-def test_a_dreaming_process_may_be_killed(tmp_path: Path, seed: int) -> None:
+def test_a_dreaming_process_may_be_killed(tmp_path: Path, seed: int, cases: Callable[[int], None]) -> None:
     """SIGKILL after a random time: what it leaves has every text, and the next dream finishes the repair."""
     chance = random.Random(seed)
     for number in range(KILLS):
@@ -342,13 +350,16 @@ def test_a_dreaming_process_may_be_killed(tmp_path: Path, seed: int) -> None:
         process.communicate()
         clock.advance(MOST_S)
         finish_here(folder, clock, texts, deleted)
+    cases(KILLS)
 
 
 @pytest.mark.nightly
 @pytest.mark.timeout(3600)
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are traced as on Linux")
 @pytest.mark.parametrize("call", ["pwrite64", "fsync", "fdatasync", "rename", "unlink", "ftruncate"])
-def test_a_dreaming_process_may_be_killed_at_every_change_of_the_disk(tmp_path: Path, call: str) -> None:
+def test_a_dreaming_process_may_be_killed_at_every_change_of_the_disk(
+    tmp_path: Path, call: str, cases: Callable[[int], None]
+) -> None:
     """The same at each system call that changes a file or makes it durable."""
     for number in range(1, 10_000):
         folder = tmp_path / f"memory{number}"
@@ -362,4 +373,5 @@ def test_a_dreaming_process_may_be_killed_at_every_change_of_the_disk(tmp_path: 
         finish_here(folder, clock, texts, deleted)
         if process.returncode == 0:
             assert number > 3
+            cases(number - 1)
             return

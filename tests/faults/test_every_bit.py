@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -137,11 +137,14 @@ def test_a_flipped_bit_is_never_seen_and_is_put_back(resting: Resting, shard: in
 @pytest.mark.nightly
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("shard", range(SHARDS))
-def test_every_flipped_bit_is_never_seen_and_is_put_back(resting: Resting, shard: int) -> None:
+def test_every_flipped_bit_is_never_seen_and_is_put_back(
+    resting: Resting, shard: int, cases: Callable[[int], None]
+) -> None:
     """Every bit of every file; of the reserve, which is zeros that nobody reads, every hundredth."""
     bits = [bit for bit in resting.bits() if not bit[0].endswith("/reserve") or bit[1] % 100 == 0]
     for bit in bits[shard::SHARDS]:
         resting.check(bit)
+    cases(len(bits[shard::SHARDS]))
 
 
 # The index
@@ -194,6 +197,9 @@ def test_a_flipped_bit_of_the_index_never_makes_a_read_wrong(tmp_path: Path, sha
 @pytest.mark.nightly
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("shard", range(SHARDS))
-def test_many_flipped_bits_of_the_index_never_make_a_read_wrong(tmp_path: Path, shard: int) -> None:
+def test_many_flipped_bits_of_the_index_never_make_a_read_wrong(
+    tmp_path: Path, shard: int, cases: Callable[[int], None]
+) -> None:
     """The same for many more."""
     check_index(tmp_path / "memory", random.Random(1_000 + shard), NIGHTLY_INDEX_SAMPLE)
+    cases(NIGHTLY_INDEX_SAMPLE)

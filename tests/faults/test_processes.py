@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -122,9 +123,13 @@ def test_killed_at_a_system_call_loses_nothing_acknowledged(tmp_path: Path, shar
 
 @pytest.mark.nightly
 @pytest.mark.timeout(7200)
-def test_killed_at_every_system_call_loses_nothing_acknowledged(tmp_path: Path) -> None:
+def test_killed_at_every_system_call_loses_nothing_acknowledged(
+    tmp_path: Path, cases: Callable[[int], None]
+) -> None:
     """The same at each."""
-    check_kills(tmp_path, calls_of_the_script(tmp_path))
+    calls = calls_of_the_script(tmp_path)
+    check_kills(tmp_path, calls)
+    cases(len(calls))
 
 
 def test_processes_write_at_once_and_nothing_is_lost(tmp_path: Path) -> None:

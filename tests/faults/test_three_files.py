@@ -142,14 +142,18 @@ def check(memory: Memory, told: Told) -> set[str]:
 
 
 @pytest.mark.parametrize(("count", "lingering"), [(1, False), (2, False), (2, True), (3, False), (4, False)])
-def test_any_three_files_of_a_small_memory_may_be_lost(count: int, lingering: bool) -> None:
+def test_any_three_files_of_a_small_memory_may_be_lost(
+    count: int, lingering: bool, cases: Callable[[int], None]
+) -> None:
     """Every choice of three files, with what spreading replaced still there or gone; no index is left."""
     resting = small(count, lingering=lingering)
     seen = set()
-    for gone in combinations(resting.files(), 3):
+    choices = list(combinations(resting.files(), 3))
+    for gone in choices:
         with open_on(resting.without(gone), resting.clock) as memory:
             seen |= check(memory, resting.told)
     assert seen == {"intact", "repaired"}
+    cases(len(choices))
 
 
 def test_any_three_files_of_a_larger_memory_may_be_lost() -> None:
@@ -185,12 +189,14 @@ def test_after_a_dream_three_others_may_be_lost(make: Callable[[], Resting]) -> 
 
 
 @pytest.mark.nightly
-def test_every_three_files_of_a_larger_memory_may_be_lost() -> None:
+def test_every_three_files_of_a_larger_memory_may_be_lost(cases: Callable[[int], None]) -> None:
     """The same for every choice."""
     resting = large()
-    for gone in combinations(resting.files(), 3):
+    choices = list(combinations(resting.files(), 3))
+    for gone in choices:
         with open_on(resting.without(gone), resting.clock) as memory:
             check(memory, resting.told)
+    cases(len(choices))
 
 
 def test_three_files_lost_one_session_after_the_other_while_the_memory_is_used() -> None:
