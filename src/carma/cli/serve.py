@@ -142,6 +142,7 @@ def _run(
     from carma.access.data import data_folder, unlock
     from carma.embed import MiniLM
     from carma.embed.by_name import embedder_by_name
+    from carma.embed.gathering import GatheringEmbedder
     from carma.serve.household import open_household
     from carma.serve.log import make_log
     from carma.serve.server import Server, check_address
@@ -159,7 +160,7 @@ def _run(
             household,
             settings,
             make_log(level=log),
-            embedder=embedder_by_name(embedder) if embedder else MiniLM(2),
+            embedder=embedder_by_name(embedder) if embedder else GatheringEmbedder(MiniLM(2)),
             tracer=OpenTelemetryTracer(spans) if spans is not None else NoTracer(),
         )
         await server.run(ready)
