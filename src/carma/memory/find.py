@@ -135,8 +135,7 @@ class Finder:
 
     def _texts(self, rows: NDArray[np.int64]) -> list[str | None]:
         columns, read = self.meaning.columns, self._reader.text_at
-        seqs = columns.seqs
-        return [read(int(seqs[row]), *columns.location(row)) for row in rows.tolist()]
+        return [read(*place) for place in columns.places(rows)]
 
     def current(self, id: bytes) -> Fragment | None:
         """The newest version of a fragment by the columns, without the registry; None if they cannot tell."""
@@ -164,9 +163,11 @@ class Finder:
         columns, parts = self.meaning.columns, ranked.parts
         hits = []
         unread = 0
-        seqs = columns.seqs
-        for at, (row, score) in enumerate(zip(ranked.rows.tolist(), ranked.scores.tolist(), strict=True)):
-            fragment = self._reader.at(int(seqs[row]), *columns.location(row))
+        read = self._reader.at
+        for at, (place, score) in enumerate(
+            zip(columns.places(ranked.rows), ranked.scores.tolist(), strict=True)
+        ):
+            fragment = read(*place)
             unread += fragment.state == "blank"
             shown = (
                 HitParts(**{name: _number(getattr(parts, name)[at]) for name in parts._fields})

@@ -77,6 +77,9 @@ class Location(NamedTuple):
     length: int
 
 
+_PLACE = ("seq", "segment", "offset", "length")
+
+
 class Columns:
     """In-memory columns of the live fragments: row -> seq, id, scope, place in the tree, location.
 
@@ -163,6 +166,11 @@ class Columns:
         """Where a row's record lies."""
         of = self._rows.of
         return Location(int(of["segment"][row]), int(of["offset"][row]), int(of["length"][row]))
+
+    def places(self, rows: Ints) -> list[tuple[int, int, int, int]]:
+        """seq, segment, offset and length of each row; one by one costs ten times as much."""
+        of = self._rows.of
+        return list(zip(*(of[name][rows].tolist() for name in _PLACE), strict=True))
 
     def move(self, seqs: Ints, segments: Ints, offsets: Ints, lengths: Ints) -> None:
         """Records lie elsewhere now; what is not alive is passed over.
