@@ -113,7 +113,17 @@ def tested(row: Row) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         which = "nightly" if row.nightly else "nightly or not nightly"
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--timeout=20000"]
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "--timeout=20000",
+            "-o",
+            "junit_family=xunit1",
+        ]
         began = time.monotonic()
         subprocess.run([*command, "-m", which, f"--junitxml={report}", *row.tests], cwd=ROOT, check=False)
         took = time.monotonic() - began
