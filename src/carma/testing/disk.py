@@ -171,9 +171,10 @@ class SimulatedDisk:
         other._durable_names = dict(other._names)
         return other
 
-    def copy(self) -> SimulatedDisk:
-        """The same disk once more, without its faults."""
+    def copy(self, clock: Clock | None = None) -> SimulatedDisk:
+        """The same disk once more, without its faults. clock: another one, to which the copy keeps."""
         other = self._another()
+        other._clock = clock or self._clock
         memo: dict[int, Inode] = {}
 
         def twin(inode: Inode) -> Inode:
@@ -284,9 +285,9 @@ class SimulatedDisk:
         return path in ("", "/") or (inode is not None and inode.folder)
 
     def _inside(self, path: str) -> list[str]:
-        return [
-            os.path.basename(name) for name in self._names if os.path.dirname(name) == path and name != path
-        ]
+        above = path if path in ("", "/") else f"{path}/"
+        below = [name[len(above) :] for name in self._names if name.startswith(above) and name != above]
+        return [name for name in below if "/" not in name]
 
     def _reachable(self, path: str) -> bool:
         above = os.path.dirname(path)
