@@ -4,12 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 DOCS ?=
 WORKERS ?= auto
-PYTEST ?= $(BIN)/python -m pytest --numprocesses=$(WORKERS) --maxprocesses=4 --dist=loadfile
+PYTEST ?= $(BIN)/python -m pytest --numprocesses=$(WORKERS) --maxprocesses=4 --dist=loadfile \
+	--no-loadscope-reorder
 
 # The first Python that is new enough; name another with `make PYTHON=…`.
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
 	echo "$$python"; break; fi; done)
+
+# Tests start many processes, and without bytecode on the disk each would compile the package anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo serve test check format nightly pictures simulate proof coverage fuzz bench wheel install clean

@@ -205,8 +205,12 @@ def _listed(store: Store) -> dict[bytes, Said | None]:
     return state
 
 
-def check_all(store: Store, promised: Promised, blanks: frozenset[bytes] = frozenset()) -> None:
-    """Everything acknowledged is there, deleted ones are gone, and nothing that nobody wrote is."""
+def check_all(
+    store: Store, promised: Promised, blanks: frozenset[bytes] = frozenset()
+) -> dict[bytes, Said | None]:
+    """Everything acknowledged is there, deleted ones are gone, and nothing that nobody wrote is; what there
+    is, as `everything` gives it.
+    """
     state = everything(store)
     for id in promised.said | promised.asked:
         found = state.get(id)
@@ -216,13 +220,13 @@ def check_all(store: Store, promised: Promised, blanks: frozenset[bytes] = froze
     assert state.keys() <= promised.said.keys() | promised.asked.keys()
     seqs = [seq for (seq,) in store.registry.rows("SELECT seq FROM fragments")]
     assert len(seqs) == len(set(seqs))
+    return state
 
 
 def check_reopening(disk: Disk, promised: Promised, blanks: frozenset[bytes] = frozenset()) -> None:
     """A memory opens with all that was promised, a second time with the same, and takes writes."""
     store = open_on(disk)
-    check_all(store, promised, blanks)
-    first = everything(store)
+    first = check_all(store, promised, blanks)
     store.close()
     store = open_on(disk)
     assert everything(store) == first

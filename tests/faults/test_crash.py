@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import pytest
 
-from carma.testing import Crash, SimulatedCrash, SimulatedDisk
+from carma.testing import Crash, SimulatedClock, SimulatedCrash, SimulatedDisk
 
 from .scenario import Promised, check_reopening, run
+from .snapshots import left_before
 
 SHARDS = 8
 """The sweeps are cut into this many tests, so that they run side by side."""
@@ -26,11 +25,16 @@ CALLS = calls_of_the_workload()
 WRITES = [at for at, action in enumerate(CALLS, 1) if action == "write"]
 
 
-def died(at: int, when: Literal["before", "middle"]) -> tuple[SimulatedDisk, Promised]:
-    disk, promised = SimulatedDisk([Crash(at, when)], seed=at), Promised()
-    with pytest.raises(SimulatedCrash):
-        run(disk, promised).close()
-    return disk, promised
+def work(disk: SimulatedDisk, promised: Promised, _: SimulatedClock) -> None:
+    run(disk, promised).close()
+
+
+def left(shard: int) -> list[tuple[int, SimulatedDisk, Promised]]:
+    """What a process that died before a call left, for the calls of a shard."""
+    places = range(1 + shard, len(CALLS) + 1, SHARDS)
+    found = left_before(places, Promised(), work)
+    assert [at for at, _, _ in found] == list(places)
+    return found
 
 
 @pytest.mark.parametrize("shard", range(SHARDS))
@@ -38,16 +42,16 @@ def test_killed_at_any_call_loses_nothing_acknowledged(shard: int) -> None:
     """Reopening finds each acknowledged write, no deleted one and nothing torn, and finds the same a second
     time.
     """
-    for at in range(1 + shard, len(CALLS) + 1, SHARDS):
-        disk, promised = died(at, "before")
-        disk.restart()
+    for _, disk, promised in left(shard):
         check_reopening(disk, promised)
 
 
 def test_killed_within_any_write_loses_nothing_acknowledged() -> None:
     """The same, when a write was cut short anywhere."""
     for at in WRITES:
-        disk, promised = died(at, "middle")
+        disk, promised = SimulatedDisk([Crash(at, "middle")], seed=at), Promised()
+        with pytest.raises(SimulatedCrash):
+            run(disk, promised).close()
         disk.restart()
         check_reopening(disk, promised)
 
@@ -55,7 +59,6 @@ def test_killed_within_any_write_loses_nothing_acknowledged() -> None:
 @pytest.mark.parametrize("shard", range(SHARDS))
 def test_power_lost_at_any_call_loses_nothing_acknowledged(shard: int) -> None:
     """The same, when unsynced writes and names survive, vanish or tear independently of each other."""
-    for at in range(1 + shard, len(CALLS) + 1, SHARDS):
-        disk, promised = died(at, "before")
+    for at, disk, promised in left(shard):
         for seed in range(POWER_SEEDS):
             check_reopening(disk.power_loss(at * POWER_SEEDS + seed), promised)

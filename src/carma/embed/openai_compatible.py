@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx
 import numpy as np
 
 from carma.embed.minilm import clean
 from carma.embed.port import Fingerprint, Vectors, unit_rows
 from carma.errors import EmbedderError, InvalidInput
 from carma.ports.clock import Clock, SystemClock
+
+if TYPE_CHECKING:  # loaded with the first such embedder
+    import httpx
 
 __all__ = ["OpenAICompatibleEmbedder"]
 
@@ -50,6 +52,8 @@ class OpenAICompatibleEmbedder:
         digest: str | None = None,
         clock: Clock | None = None,
     ) -> None:
+        import httpx
+
         self._url = _endpoint(base_url)
         self._place = f"embedding server {self._url.host}" + (f":{self._url.port}" if self._url.port else "")
         if api_key is not None and not (api_key.isascii() and api_key.isprintable()):
@@ -99,6 +103,8 @@ class OpenAICompatibleEmbedder:
         return vectors
 
     def _post(self, texts: list[str]) -> httpx.Response:
+        import httpx
+
         headers = {} if self._key is None else {"Authorization": f"Bearer {self._key}"}
         body = {"model": self._model, "input": texts, "encoding_format": "float"}
         problem = ""
@@ -145,6 +151,8 @@ class OpenAICompatibleEmbedder:
 
 
 def _endpoint(base_url: str) -> httpx.URL:
+    import httpx
+
     try:
         base = httpx.URL(base_url.strip())
         url = base.copy_with(path=base.path.rstrip("/") + "/embeddings")

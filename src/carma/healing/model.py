@@ -18,13 +18,14 @@ import socket
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, Self, runtime_checkable
-
-import httpx
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, runtime_checkable
 
 from carma.errors import InvalidInput, ModelError
 from carma.healing.answer import accepted
 from carma.ports.clock import Clock, SystemClock
+
+if TYPE_CHECKING:  # loaded with the first such model
+    import httpx
 
 __all__ = ["LanguageModel", "ModelRequest", "OpenAICompatibleModel", "prompt"]
 
@@ -190,6 +191,8 @@ class OpenAICompatibleModel:
         raise AssertionError("attempts is above 0")
 
     def _attempt(self, body: dict[str, Any]) -> bytes:
+        import httpx
+
         headers = {} if self._key is None else {"Authorization": f"Bearer {self._key}"}
         with _Deadline(self._timeout_s) as deadline:
             try:
@@ -311,6 +314,8 @@ class _Deadline:
 
 
 def _endpoint(base_url: str) -> httpx.URL:
+    import httpx
+
     try:
         base = httpx.URL(base_url.strip())
         url = base.copy_with(path=base.path.rstrip("/") + "/chat/completions")
