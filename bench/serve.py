@@ -40,6 +40,7 @@ from bench.serve_estate import (
     texts_of,
     vectors_of,
 )
+from bench.serve_page import publish
 from carma.memory.memory import Memory
 
 TARGETS = {"get": 2_000, "vector": 1_000, "text": 250}
@@ -58,6 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--starts", action="store_true", help="measure the start instead")
     parser.add_argument("--seats", type=int, default=SEATS, help="of the start")
     parser.add_argument("--keep", type=Path, help="use this folder again, and do not embed all texts anew")
+    parser.add_argument("--publish", action="store_true", help="write what was found into the documentation")
     given = parser.parse_args(arguments)
     folder = given.keep or Path(tempfile.mkdtemp(prefix="carma-bench-"))
     folder.mkdir(parents=True, exist_ok=True)
@@ -71,6 +73,10 @@ def main(arguments: list[str] | None = None) -> int:
         if given.keep is None:
             shutil.rmtree(folder, ignore_errors=True)
     print(json.dumps(found, indent=2))
+    if given.publish:
+        size = f"--seats {given.seats}" if given.starts else f"--size {given.size}"
+        more = "--starts " if given.starts else f"--seconds {given.seconds:g} --rounds {given.rounds} "
+        publish("start" if given.starts else "rates", found, f"python -m bench.serve {more}{size} --publish")
     return 0 if found["reached"] else 1
 
 

@@ -38,6 +38,7 @@ from bench.serve_estate import (
     texts_of,
     vectors_of,
 )
+from bench.serve_page import publish
 from carma import AsyncClient
 from carma.errors import CarmaError
 from carma.models import Fragment
@@ -93,6 +94,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--clients", type=int, default=50)
     parser.add_argument("--seats", type=int, default=10)
     parser.add_argument("--keep", type=Path, help="fill this folder, or begin with a copy of what is in it")
+    parser.add_argument("--publish", action="store_true", help="write what was found into the documentation")
     given = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="carma-load-") as scratch:
         folder = Path(scratch)
@@ -103,6 +105,8 @@ def main(arguments: list[str] | None = None) -> int:
             shutil.copytree(folder, given.keep)
         found = _under_load(folder, seats, given)
     print(json.dumps(found, indent=2))
+    if given.publish:
+        publish("load", found, f"python -m bench.serve_load --minutes {given.minutes:g} --publish")
     return 0 if found["reached"] else 1
 
 
