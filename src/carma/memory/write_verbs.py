@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from carma.errors import InvalidInput
 from carma.memory.base import Base
+from carma.memory.gathering import Gathered, weight
 from carma.memory.ids import id_bytes
 from carma.memory.reading import fragment_of
 from carma.memory.writing import UNSET, Unset, items_of
@@ -84,15 +85,18 @@ class WriteVerbs(Base):
             again.clear()
             fresh: builtins.list[Draft] = []
             batch = _BatchView(view)
+            known_ones = Gathered(self._store.settings.answer_bytes, "Add fewer of them at once.")
             for number, draft in enumerate(drafts):
                 known = self._browser.twin(draft, fresh) if dedupe[number] else None
                 if isinstance(known, Fragment):
+                    known_ones.add(weight(known))
                     found[number] = known
                 elif known is None:
                     self._writer.check_new(batch, draft)
                     batch.add(draft)
                     fresh.append(draft)
                 else:
+                    known_ones.add(len(fresh[known].payload))
                     again[number] = known
             return fresh
 

@@ -7,6 +7,7 @@ import ssl
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any
 
@@ -90,7 +91,11 @@ class Server:
         block = Block(
             household.accounts,
             household.seats,
-            seat_opener(household.vault, embedder, memory_settings or Settings()),
+            seat_opener(
+                household.vault,
+                embedder,
+                replace(memory_settings or Settings(), answer_bytes=settings.answer_bytes),
+            ),
             settings,
             clock=clock,
         )

@@ -119,7 +119,10 @@ def _reading(router: APIRouter, services: Services) -> None:
 
     @described(router, "list", PageAnswer)
     async def list_(request: Request, query: Annotated[ListQuery, Query()]) -> Answer:
-        """A page of fragments: the children of `parent` in order, else all by creation."""
+        """A page of fragments: the children of `parent` in order, else all by creation.
+
+        It may be shorter than `limit`: the cursor alone says whether there is more.
+        """
         call = call_of(request.scope)
         given = query.model_dump(exclude_none=True)
         given["limit"] = bounded(query, "limit", services.settings.page_most)
