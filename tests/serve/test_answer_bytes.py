@@ -37,7 +37,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 @pytest.fixture(scope="module")
 def key(server: Running) -> str:
     """The key of an account with twenty long texts below a first one that has as many versions."""
-    account, key = server.join("writer")
+    key = server.join("writer")[1]
     with server.client(key) as client:
         top = remember(client, "The top.")["id"]
         for n in range(COUNT):
