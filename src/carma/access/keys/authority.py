@@ -336,6 +336,8 @@ class Authority:
             known = {}
             for name, key in keys.items():
                 before = self._known.get(name)
+                if before is not None and before.key.id != key.id:
+                    before = None  # Another key, which got the name of one that is gone.
                 if before is not None and before.key == key:
                     known[name] = before
                     continue

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Final
@@ -45,6 +45,8 @@ class KeyBook:
         self.counted = 0
         self.damaged = 0
         self.opening: Opening | None = None
+        self.kept: Callable[[Mapping[str, StoredKey]], list[StoredKey]] = lambda keys: list(keys.values())
+        """Which keys stay when the journal is cleared."""
         self._reload = reload
         self._secret: StoreSecret | None = None
         self._mark: bytes | None = None
@@ -148,9 +150,12 @@ class KeyBook:
         """Write the new state of keys, all or none. Within a turn."""
         self.journal.append([self.secret.to_bytes(key) for key in keys])
         self.refresh()
-        if self._records > 2 * len(self.keys) + _SPARE_RECORDS:
+        if self._records <= _SPARE_RECORDS:
+            return
+        kept = self.kept(self.keys)
+        if self._records > 2 * len(kept) + _SPARE_RECORDS:
             with suppress(StorageError):  # The change is durable; clearing away can wait.
-                self.rewrite(list(self.keys.values()))
+                self.rewrite(kept)
 
     def rewrite(self, keys: Sequence[StoredKey], wrapped: bytes | None = None) -> None:
         """Let these be all keys, and leave no byte of the others. wrapped: the secret, wrapped anew."""
