@@ -11,7 +11,7 @@ from carma.memory.base import Base
 from carma.memory.gathering import Gathered, weight
 from carma.memory.ids import id_bytes
 from carma.memory.reading import fragment_of
-from carma.memory.writing import UNSET, Unset, items_of
+from carma.memory.writing import UNSET, Unset, check_version, items_of
 from carma.models import Fragment, Source
 from carma.store.commit import View
 from carma.store.entry import Draft, Entry
@@ -141,11 +141,15 @@ class WriteVerbs(Base):
         if parent == id or parent in self._browser.below(id):
             raise InvalidInput("A fragment cannot stand below itself.")
 
-    def delete(self, id: str, *, children: bool = False, purge: bool = False) -> int:
+    def delete(
+        self, id: str, *, children: bool = False, purge: bool = False, if_version: int | None = None
+    ) -> int:
         """Forget a fragment, and all below it if `children`; otherwise its children move up to its parent.
 
-        purge: also remove it from every file now, instead of at the next compaction.
-        Returns how many fragments were deleted. Raises FragmentNotFound, MemoryBusy, StorageError.
+        purge: also remove it from every file now, instead of at the next compaction. if_version: refuse
+        unless this is the version of the fragment that is stored; of those below it none is compared.
+        Returns how many fragments were deleted. Raises FragmentNotFound, VersionConflict, MemoryBusy,
+        StorageError.
         """
         key = id_bytes(id)
         count = 0
@@ -153,6 +157,7 @@ class WriteVerbs(Base):
         def prepare(view: View) -> Sequence[Draft]:
             nonlocal count
             head = self._writer.existing(view, key)
+            check_version(head, if_version)
             below = self._browser.below(key)
             if children:
                 heads = [h for h in map(view.head, below) if h is not None]
