@@ -122,7 +122,8 @@ class KeyBook:
     @contextmanager
     def turn(self, *, damaged: bool = False) -> Iterator[None]:
         """Change keys within the block; when it ends, every process knows. damaged: also a damaged store."""
-        with self.lock, self.journal.turn():
+        # The turn first: whoever waits for another process must not keep readers of this one from `lock`.
+        with self.journal.turn(), self.lock:
             # A change that failed at its very end may have been written all the same.
             self.refresh(surely=True)
             if not damaged:

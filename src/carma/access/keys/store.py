@@ -109,8 +109,8 @@ class KeyStore:
 
     def check(self) -> list[str]:
         """Compare the journal's copies, mend them, and say what was found, in sentences."""
+        said = self._book.journal.check()
         with self._book.lock:
-            said = self._book.journal.check()
             self._book.refresh()
             if self._book.damaged:
                 said.append(f"{self._book.damaged} records of the key store are not what CARMA wrote.")
@@ -214,7 +214,7 @@ class KeyStore:
         kek: unwraps what is here and wraps by the new key.
         """
         book = self._book
-        with book.lock:
+        with book.journal.turn(), book.lock:
             before, book.kek = book.kek, kek
             try:
                 with book.turn():
