@@ -52,6 +52,7 @@ class KeyBook:
         self._mark: bytes | None = None
         self._pending: deque[bytes] = deque()
         self._records = 0
+        self._clear_above = 0
 
     @property
     def secret(self) -> StoreSecret:
@@ -151,10 +152,12 @@ class KeyBook:
         """Write the new state of keys, all or none. Within a turn."""
         self.journal.append([self.secret.to_bytes(key) for key in keys])
         self.refresh()
-        if self._records <= _SPARE_RECORDS:
+        if self._records <= self._clear_above:
             return
+        # Asked once while the records double, not at every change: it looks at every key.
         kept = self.kept(self.keys)
-        if self._records > 2 * len(kept) + _SPARE_RECORDS:
+        self._clear_above = 2 * len(kept) + _SPARE_RECORDS
+        if self._records > self._clear_above:
             with suppress(StorageError):  # The change is durable; clearing away can wait.
                 self.rewrite(kept)
 
