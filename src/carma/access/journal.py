@@ -6,8 +6,9 @@ any three files may be lost and any bit may rot with nothing lost; what no copy 
 `lost`, and nothing wrong is ever returned in its place. Processes take turns by a lock on the folder.
 
 Readers never wait for the turn, neither of another process nor of another thread: what was acknowledged is
-read beside it, and a copy that needs mending is mended when the turn is free. `mark` costs about a
-microsecond and differs as soon as anybody appended something.
+read beside it, and a copy that needs mending is mended when the turn is free. (Only where the file that says
+what was acknowledged is lost too do they wait.) `mark` costs about a microsecond and differs as soon as
+anybody appended something.
 `rewrite` replaces everything under a new generation, one copy after the other, in place: the old bytes are
 overwritten, so that a shredded key leaves none behind (as far as a program can see to it: copy-on-write file
 systems and flash keep old blocks that no program reaches).
