@@ -82,6 +82,11 @@ class Settings:
     sleep_blanks: int = 100
     """More new blanks than this are dreamt of without waiting for the period."""
 
+    # Answers
+    answer_bytes: int | None = None
+    """What one call brings together, as JSON: `list` ends its page before, the others raise `TooLarge`. None
+    for no bound; a server sets its own."""
+
     # Embedding
     embed_threads: int = 2
     """Threads of the packaged embedder."""

@@ -89,6 +89,24 @@ def test_an_update_can_be_kept_to_a_version(memory: Spoken) -> None:
     assert memory.get(made.id).text == "two"
 
 
+def test_a_deletion_can_be_kept_to_a_version(memory: Spoken) -> None:
+    """Whoever was overtaken is told so, and nothing is deleted; what lies below is not compared."""
+    made = memory.add("one")
+    below = memory.add("below", parent=made.id)
+    memory.update(made.id, "two", if_version=1)
+    for children in (False, True):
+        with pytest.raises(VersionConflict):
+            memory.delete(made.id, children=children, if_version=1)
+    assert memory.get(made.id).text == "two" and memory.get(below.id).parent == made.id
+    memory.update(below.id, "changed")
+    assert memory.delete(made.id, children=True, if_version=2) == 2
+    alone = memory.add("alone")
+    assert memory.delete(alone.id, purge=True, if_version=1) == 1
+    for gone in (made, below, alone):
+        with pytest.raises(FragmentNotFound):
+            memory.get(gone.id)
+
+
 def test_deleting_says_how_many(memory: Spoken) -> None:
     """Children move up, or go too; what is gone is found in no version, and its history is the deletion."""
     top = memory.add("top")

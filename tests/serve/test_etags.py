@@ -68,11 +68,42 @@ def test_judging_a_reconstruction_keeps_to_the_tag(client: httpx.Client) -> None
         assert answer.status_code == 412
 
 
-def test_delete_does_not_pretend_to_compare(client: httpx.Client) -> None:
-    """A precondition that would be ignored is refused instead."""
-    id = remember(client)["id"]
-    assert client.delete(f"/v1/fragments/{id}", headers={"if-match": '"1"'}).status_code == 400
-    assert client.get(f"/v1/fragments/{id}").status_code == 200
+def test_a_deletion_names_the_version_it_saw(client: httpx.Client) -> None:
+    """Another one is 412 and deletes nothing; the right one, or any, goes through, once."""
+    path = f"/v1/fragments/{remember(client)['id']}"
+    first = client.get(path).headers["etag"]
+    assert client.patch(path, json={"text": "Two."}).status_code == 200
+    refused = client.delete(path, headers={"if-match": first})
+    assert (refused.status_code, refused.json()["title"]) == (412, "VersionConflict")
+    assert client.delete(path, headers={"if-match": "no tag"}).status_code == 400
+    assert client.get(path).json()["text"] == "Two."
+    assert client.delete(path, headers={"if-match": '"2"'}).json() == {"deleted": 1}
+    assert client.delete(path, headers={"if-match": '"2"'}).status_code == 412
+    assert client.delete(path, headers={"if-match": "*"}).status_code == 412
+    assert client.delete(path).status_code == 404
+    other = f"/v1/fragments/{remember(client)['id']}"
+    assert client.delete(other, headers={"if-match": "*"}).json() == {"deleted": 1}
+
+
+def test_a_deletion_that_named_a_version_can_be_repeated(client: httpx.Client) -> None:
+    """Under its Idempotency-Key it is answered again; with another tag it is another request."""
+    path = f"/v1/fragments/{remember(client)['id']}"
+    headers = {"idempotency-key": f"delete {path}", "if-match": '"1"'}
+    answers = [client.delete(path, headers=headers) for _ in range(2)]
+    assert [(each.status_code, each.json()) for each in answers] == [(200, {"deleted": 1})] * 2
+    assert client.delete(path, headers={**headers, "if-match": '"2"'}).status_code == 422
+
+
+def test_of_many_who_delete_what_they_saw_none_deletes_what_was_changed(client: httpx.Client) -> None:
+    """An update and a deletion that saw the same version: one of the two goes through."""
+    for _ in range(10):
+        path = f"/v1/fragments/{remember(client)['id']}"
+        tag = {"if-match": '"1"'}
+        with ThreadPoolExecutor(2) as pool:
+            changed = pool.submit(client.patch, path, json={"text": "Two."}, headers=tag)
+            gone = pool.submit(client.delete, path, headers=tag)
+        assert sorted((changed.result().status_code, gone.result().status_code)) == [200, 412]
+        assert client.get(path).status_code == (200 if changed.result().is_success else 404)
 
 
 def test_of_nothing_no_version_matches(client: httpx.Client) -> None:

@@ -80,7 +80,10 @@ def test_usage_says_what_holds(slow: Running) -> None:
     """The bounds that a client can ask for are those that are kept."""
     with slow.user() as client:
         limits = ask(client, "usage").json()["limits"]
-    assert limits == {"requests_per_s": 1.0, "burst": 1, "body_bytes": 20_000, "items": 5, "page": 1_000}
+    assert limits == {
+        "requests_per_s": 1.0, "burst": 1, "body_bytes": 20_000, "answer_bytes": 32 * 2**20, "items": 5,
+        "page": 1_000,
+    }  # fmt: skip
 
 
 def test_bodies_are_bounded(slow: Running) -> None:

@@ -56,12 +56,12 @@ def test_it_describes_what_is_served(described: dict[str, Any]) -> None:
 
 
 def test_it_says_which_headers_are_taken(described: dict[str, Any]) -> None:
-    """Idempotency-Key on each operation that changes something, If-Match on update alone, and so on."""
+    """Idempotency-Key on each operation that changes something, If-Match where a version can be named."""
     for _, _, each in _operations(described):
         name = each["operationId"]
         taken = {parameter["name"] for parameter in each.get("parameters", ()) if parameter["in"] == "header"}
         assert ("Idempotency-Key" in taken) == OPERATIONS[name].changes
-        assert ("If-Match" in taken) == (name == "update")
+        assert ("If-Match" in taken) == (name in ("update", "delete"))
         assert ("If-None-Match" in taken) == (name == "get")
         assert ("Last-Event-ID" in taken) == (name == "show_dream")
         assert "Carma-Account" in taken

@@ -32,6 +32,7 @@ __all__ = [
     "OVERHEAD_BYTES",
     "Frame",
     "Image",
+    "acknowledged_of",
     "assemble",
     "encode",
     "frame_at",
@@ -156,6 +157,20 @@ def assemble(copies: Sequence[bytes], witness: int) -> Image | None:
         if generation == min(found) or _was_committed(frames, found[generation], witness):
             return _image(generation, frames, witness)
     return None
+
+
+def acknowledged_of(image: Image | None, acknowledged: int) -> Image | None:
+    """The image without what is being appended at this moment: it may still be taken back, and other records
+    come in its place. A rewrite that is whole stays as it is.
+    """
+    if image is None or not image.frames:
+        return image
+    newest = max(acknowledged, image.frames[0].last)
+    if image.newest <= newest:
+        return image
+    frames = tuple(frame for frame in image.frames if frame.sequence <= newest)
+    lost = tuple(sequence for sequence in image.lost if sequence <= newest)
+    return Image(image.generation, image.data[: frames[-1].end], frames, newest, lost)
 
 
 def _agreed(found: Counter[Frame]) -> dict[int, Frame]:

@@ -5,7 +5,10 @@ when every copy is durable. Opening takes the union of what is valid in the copi
 any three files may be lost and any bit may rot with nothing lost; what no copy holds any more is named in
 `lost`, and nothing wrong is ever returned in its place. Processes take turns by a lock on the folder.
 
-Readers never lock. `mark` costs about a microsecond and differs as soon as anybody appended something.
+Readers never wait for the turn, neither of another process nor of another thread: what was acknowledged is
+read beside it, and a copy that needs mending is mended when the turn is free. (Only where the file that says
+what was acknowledged is lost too do they wait.) `mark` costs about a microsecond and differs as soon as
+anybody appended something.
 `rewrite` replaces everything under a new generation, one copy after the other, in place: the old bytes are
 overwritten, so that a shredded key leaves none behind (as far as a program can see to it: copy-on-write file
 systems and flash keep old blocks that no program reaches).
@@ -22,7 +25,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from carma.access.copies import WITNESS_BYTES, Copies, Witness
-from carma.access.frames import HEAD, MAX_RECORD_BYTES, Frame, Image, assemble, encode, frame_at
+from carma.access.frames import (
+    HEAD,
+    MAX_RECORD_BYTES,
+    Frame,
+    Image,
+    acknowledged_of,
+    assemble,
+    encode,
+    frame_at,
+)
 from carma.errors import CarmaError, JournalBusy, JournalDamaged, StorageError, TooLarge
 from carma.ports.clock import Clock, SystemClock
 from carma.ports.disk import Disk, Lock
@@ -34,6 +46,8 @@ _FIRST_PAUSE_S = 0.0005
 _LONGEST_PAUSE_S = 0.02
 _LOOK_AGAIN_S = 1.0
 _MOST_SAID = 100
+_BESIDE_S = 0.2
+"""Copies that are written anew all the while are read no longer than this."""
 
 
 class Journal:
@@ -55,7 +69,10 @@ class Journal:
         self._witness = Witness(disk, folder)
         self._clock = clock or SystemClock()
         self._wait_s = wait_ms / 1000
+        # Taken in this order: the turn of a thread, which is held for long, then what this process knows.
+        self._turns = threading.RLock()
         self._guard = threading.RLock()
+        self._holder: int | None = None
         self._pid = os.getpid()
         self._lock: Lock | None = None
         self._depth = 0
@@ -90,8 +107,9 @@ class Journal:
         """The records that this journal has not returned before, its own appends included, in order.
 
         After opening and after a rewrite by anybody it is the whole content; `start_over` says so. A copy
-        that is damaged is mended; where that fails, on a full disk say, the others are read all the same.
-        Raises JournalDamaged if no copy can be read at all, JournalBusy, StorageError.
+        that is damaged is mended; where that fails, on a full disk say, or while somebody else has the turn,
+        the others are read all the same. Raises JournalDamaged if no copy can be read at all, JournalBusy
+        (they are being written anew at this moment; ask again), StorageError.
         """
         with self._guard:
             mark = self.mark()
@@ -107,13 +125,12 @@ class Journal:
 
         In a folder that cannot be written nothing is mended.
         """
-        with self._guard:
-            if not self._disk.is_dir(self._folder):
-                return []
-            if not self._disk.writable(self._folder):
-                return self._findings(*self._assembled())
-            with self.turn():
-                self._settle()
+        if not self._disk.is_dir(self._folder):
+            return []
+        if not self._disk.writable(self._folder):
+            return self._findings(*self._assembled())
+        with self.turn(), self._guard:
+            self._settle()
             said, self._said = list(dict.fromkeys(self._said)), []
             return said
 
@@ -125,23 +142,22 @@ class Journal:
 
         Raises JournalBusy after the bounded wait, JournalDamaged, StorageError.
         """
-        with self._turn():
-            yield
-
-    @contextmanager
-    def _turn(self, *, read_on: bool = False) -> Iterator[None]:
-        with self._guard:
+        with self._turns:
             if self._depth == 0:
                 self._acquire()
+                self._holder = threading.get_ident()
             self._depth += 1
             try:
                 if self._depth == 1:
-                    self._catch_up(read_on)
+                    with self._guard:
+                        self._catch_up()
                 yield
             finally:
                 self._depth -= 1
-                if self._depth == 0 and self._lock is not None:
-                    self._lock.release()
+                if self._depth == 0:
+                    self._holder = None
+                    if self._lock is not None:
+                        self._lock.release()
 
     def append(self, records: Sequence[bytes]) -> None:
         """Add records, all of them or none; durable in every copy when it returns. Within a turn.
@@ -159,10 +175,11 @@ class Journal:
             self._suspect = True
             self._copies.take_back(self._end)
             raise
-        self._newest += len(records)
-        self._end += len(data)
-        self._queue += records
-        self._witness.testify(self._newest)
+        with self._guard:
+            self._newest += len(records)
+            self._end += len(data)
+            self._queue += records
+            self._witness.testify(self._newest)
 
     def rewrite(self, records: Sequence[bytes]) -> None:
         """Replace all records by these. Nothing of the old ones is left in the files. Within a turn.
@@ -174,16 +191,17 @@ class Journal:
         data = encode([HEAD, *records], self._generation + 1, self._newest + 1, 0)
         self._suspect = True
         self._copies.overwrite(data)
-        self._generation += 1
-        self._newest += 1 + len(records)
-        self._end = len(data)
-        self._queue, self._whole, self.lost = list(records), True, ()
-        self._witness.testify(self._newest)
-        self._suspect = False
+        with self._guard:
+            self._generation += 1
+            self._newest += 1 + len(records)
+            self._end = len(data)
+            self._queue, self._whole, self.lost = list(records), True, ()
+            self._witness.testify(self._newest)
+            self._suspect = False
 
     def close(self) -> None:
         """Give the lock back; the journal may be used again."""
-        with self._guard:
+        with self._turns:
             if self._lock is not None:
                 self._lock.close()
                 self._lock = None
@@ -191,6 +209,19 @@ class Journal:
     # The turn
 
     def _acquire(self) -> None:
+        lock = self._opened_lock()
+        deadline = self._clock.monotonic() + self._wait_s
+        pause = _FIRST_PAUSE_S
+        while not lock.try_acquire():
+            if self._clock.monotonic() >= deadline:
+                raise JournalBusy(
+                    f"Another process writes in {self._folder} for more than {self._wait_s:g} s."
+                )
+            self._clock.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE_S)
+
+    def _opened_lock(self) -> Lock:
+        """The lock of the folder, not taken. Within `_turns`."""
         if os.getpid() != self._pid:
             # A lock taken over from before a fork would be shared with the parent.
             self._lock, self._pid = None, os.getpid()
@@ -199,22 +230,14 @@ class Journal:
                 self._disk.mkdir(self._folder)
                 self._disk.sync_dir(os.path.dirname(self._folder) or "/")
             self._lock = self._disk.lock(self._folder)
-        deadline = self._clock.monotonic() + self._wait_s
-        pause = _FIRST_PAUSE_S
-        while not self._lock.try_acquire():
-            if self._clock.monotonic() >= deadline:
-                raise JournalBusy(
-                    f"Another process writes in {self._folder} for more than {self._wait_s:g} s."
-                )
-            self._clock.sleep(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE_S)
+        return self._lock
 
-    def _catch_up(self, read_on: bool) -> None:
-        """Know all that was appended, cheaply if nothing went wrong. read_on: see `_settle`."""
+    def _catch_up(self) -> None:
+        """Know all that was appended, cheaply if nothing went wrong."""
         sizes = self._copies.sizes()
         known = not self._suspect and len(sizes) == 1 and (sizes == {self._end} or self._follow())
         if not known or sizes != {self._end} or self._witness.number() != self._newest:
-            self._settle(read_on=read_on)
+            self._settle()
 
     # Looking
 
@@ -226,15 +249,54 @@ class Journal:
         acknowledged = self._witness.number()
         if not self._suspect and acknowledged and self._follow(acknowledged) and self._newest >= acknowledged:
             return
-        if self._depth:
+        if self._holder == threading.get_ident():
             self._settle(read_on=True)
         elif self._disk.writable(self._folder):
             self._suspect = True
-            with self._turn(read_on=True):
-                pass
+            if not self._mended():
+                self._look_beside(acknowledged)
         else:
             self._adopt(self._assembled()[0])
             self._suspect = False
+
+    def _mended(self) -> bool:
+        """Make the copies whole, if the turn is free; whether it was."""
+        if not self._turns.acquire(blocking=False):
+            return False
+        try:
+            lock = self._opened_lock()
+            if not lock.try_acquire():
+                return False
+            try:
+                self._settle(read_on=True)
+            finally:
+                lock.release()
+            return True
+        finally:
+            self._turns.release()
+
+    def _look_beside(self, acknowledged: int) -> None:
+        """Know what was acknowledged while somebody else has the turn, and mend nothing.
+
+        Copies that change while they are read could look as if records were lost, so they are read until they
+        stand still. Where nothing says what was acknowledged, the turn is waited for. It stays suspect: the
+        next look tries to mend. Raises JournalBusy.
+        """
+        if self._generation and self._newest >= acknowledged > 0:
+            return  # Nothing was acknowledged that is not known.
+        begun, pause = self._clock.monotonic(), _FIRST_PAUSE_S
+        before = self._copies.read_all()
+        while self._clock.monotonic() - begun < (_BESIDE_S if acknowledged else self._wait_s):
+            self._clock.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE_S)
+            found, known = self._copies.read_all(), self._witness.number()
+            if known and known == acknowledged and found == before:
+                self._adopt(acknowledged_of(self._image_of(found, known), known))
+                return
+            if self._mended():
+                return
+            before, acknowledged = found, known
+        raise JournalBusy(f"What lies in {self._folder} is being written; ask again.")
 
     def _follow(self, upto: int | None = None) -> bool:
         """Take what was appended, up to a record, from the first copy. False if anything is odd about it."""
@@ -261,12 +323,15 @@ class Journal:
     def _assembled(self) -> tuple[Image | None, list[bytes | None]]:
         """What the copies hold together (None: nothing yet), and each of them."""
         found = self._copies.read_all()
-        witness = self._witness.number()
+        return self._image_of(found, self._witness.number()), found
+
+    def _image_of(self, found: Sequence[bytes | None], witness: int) -> Image | None:
+        """What these copies hold together. Raises JournalDamaged."""
         image = assemble([data for data in found if data], witness)
         begun = max((len(data) for data in found if data), default=0)
         if image is None and (witness or begun > _HEAD_BYTES):
             raise JournalDamaged(f"None of the {len(found)} copies in {self._folder} can be read.")
-        return image, found
+        return image
 
     def _settle(self, *, read_on: bool = False) -> None:
         """Make all copies equal to what they hold together, and know it. Within a turn.

@@ -95,16 +95,17 @@ class Verbs(Asking):
         return (yield from self._change(id, {"reconstruction": "reject"}, None))
 
     def _change(self, id: str, changes: Mapping[str, Any], if_version: int | None) -> Steps[Fragment]:
-        if if_version is not None and (isinstance(if_version, bool) or not isinstance(if_version, int)):
-            raise InvalidInput(f"if_version is {if_version!r:.80}; versions are whole numbers.")
-        headers = {"if-match": f'"{if_version}"'} if if_version is not None else {}
+        headers = _if_match(if_version)
         answer = yield from self._ask("update", {"id": as_id(id)}, body=changes, headers=headers)
         return read(Fragment, answer)
 
-    def delete(self, id: str, *, children: bool = False, purge: bool = False) -> Steps[int]:
+    def delete(
+        self, id: str, *, children: bool = False, purge: bool = False, if_version: int | None = None
+    ) -> Steps[int]:
         """As `Memory.delete`."""
         query = query_of(children=children or None, purge=purge or None)
-        answer = yield from self._ask("delete", {"id": as_id(id)}, query, slow=purge)
+        headers = _if_match(if_version)
+        answer = yield from self._ask("delete", {"id": as_id(id)}, query, headers=headers, slow=purge)
         return self._number(answer, "deleted")
 
     # Reading
@@ -205,3 +206,12 @@ class Verbs(Asking):
         """As `Memory.blanks`."""
         query = query_of(limit=limit, reconstructed=reconstructed or None)
         return fragments((yield from self._ask("blanks", query=query)))
+
+
+def _if_match(if_version: int | None) -> dict[str, str]:
+    """The header that names a version. Raises InvalidInput."""
+    if if_version is None:
+        return {}
+    if isinstance(if_version, bool) or not isinstance(if_version, int):
+        raise InvalidInput(f"if_version is {if_version!r:.80}; versions are whole numbers.")
+    return {"if-match": f'"{if_version}"'}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+
 from carma.errors import InvalidInput, TooLarge
+from carma.memory.gathering import gathering
 from carma.memory.parts import Parts
 
 __all__ = ["Base"]
@@ -27,6 +30,10 @@ class Base:
         self._store.check_open()
         self._store.last_call = self._store.clock.monotonic()
         self._store.refresh()
+
+    def _gathering(self, hint: str) -> AbstractContextManager[None]:
+        """What is read within the block is one answer, bounded by `answer_bytes`."""
+        return gathering(self._store.settings.answer_bytes, hint)
 
     def _limit(self, limit: int) -> int:
         if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:

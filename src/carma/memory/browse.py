@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from carma.errors import InvalidInput
+from carma.memory.gathering import Gathered, weight
 from carma.memory.ids import id_bytes
 from carma.memory.reading import VISIBLE, Reader
 from carma.models import Fragment, Node, Page
@@ -63,7 +64,9 @@ class Browser:
         self._reader = reader
 
     def page(self, scope: Scope, parent: str | None, in_tree: bool, limit: int, cursor: str | None) -> Page:
-        """One page: by place among the siblings if `in_tree`, else by time of creation."""
+        """One page: by place among the siblings if `in_tree`, else by time of creation. It ends before it is
+        longer than `answer_bytes`, with one fragment at least.
+        """
         condition, bindings = scope.condition()
         if in_tree:
             condition += " AND parent IS :parent"
@@ -73,9 +76,31 @@ class Browser:
             condition += " AND (position, id) > (:position, :id)" if in_tree else " AND id > :id"
             bindings |= {"position": position, "id": id} if in_tree else {"id": id}
         order = "position, id" if in_tree else "id"
-        found = self._reader.select(condition, bindings, order, limit + 1)
-        items = tuple(found[:limit])
-        return Page(items=items, cursor=_encode_cursor(items[-1]) if len(found) > limit else None)
+        places = self.places(condition, bindings, order, limit + 1)
+        gathered = Gathered(self._store.settings.answer_bytes)
+        items: list[Fragment] = []
+        for place in places[:limit]:
+            if not gathered.fits(place[3]):
+                break  # The record alone is too long: it need not be read.
+            fragment = self._reader.at(*place)
+            size = weight(fragment)
+            if not gathered.fits(size):
+                break
+            gathered.add(size)
+            items.append(fragment)
+        more = len(places) > len(items)
+        return Page(items=tuple(items), cursor=_encode_cursor(items[-1]) if more else None)
+
+    def places(
+        self, condition: str, bindings: Mapping[str, Any], order: str, limit: int
+    ) -> list[tuple[Any, ...]]:
+        """Where live fragments lie: the arguments of `Reader.at`, none of them read."""
+        self._store.settle()
+        return self._store.rows(
+            "SELECT seq, segment, offset, length FROM fragments "
+            f"WHERE {VISIBLE} AND {condition} ORDER BY {order} LIMIT :limit",
+            {"now": self._store.clock.now(), "limit": limit, **bindings},
+        )
 
     def count(self, scope: Scope) -> int:
         """How many live fragments the scope has."""

@@ -6,6 +6,7 @@ import builtins
 import os
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 
 from carma.errors import InvalidInput
 from carma.healing import dreamlog
@@ -13,12 +14,15 @@ from carma.healing.cycle import Progress
 from carma.healing.dream import Wishes
 from carma.healing.model import LanguageModel
 from carma.memory.dreaming import Dreamer, absolute
+from carma.memory.gathering import Gathered
 from carma.memory.heal_verbs import HealVerbs
 from carma.reports import DreamReport
 
 __all__ = ["DreamVerbs"]
 
 _MOST_CYCLE = 2**53
+_STEP_BYTES = 512
+"""A step as JSON is shorter than this."""
 
 
 class DreamVerbs(HealVerbs):
@@ -65,9 +69,22 @@ class DreamVerbs(HealVerbs):
             )
 
     def dreams(self, limit: int = 20, *, steps: bool = False) -> builtins.list[DreamReport]:
-        """The last repair cycles, newest first. steps: with everything they did."""
+        """The last repair cycles, newest first. steps: with everything they did.
+
+        Raises InvalidInput, TooLarge (with their steps they are longer than `answer_bytes` together).
+        """
         self._ready()
-        return dreamlog.dreams(self._store, self._limit(limit), steps=steps)
+        found = dreamlog.dreams(self._store, self._limit(limit))
+        if not steps:
+            return found
+        gathered = Gathered(
+            self._store.settings.answer_bytes, "Ask for a smaller limit, or for one of them by its number."
+        )
+        for at, each in enumerate(found):
+            whole = replace(each, steps=dreamlog.dream(self._store, each.cycle).steps)
+            gathered.add(len(whole.steps) * _STEP_BYTES)
+            found[at] = whole
+        return found
 
     def show_dream(self, cycle: int) -> DreamReport:
         """One repair cycle, with everything it did. Raises DreamNotFound, InvalidInput (no such number)."""

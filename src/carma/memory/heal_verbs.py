@@ -14,6 +14,7 @@ from carma.healing.blanks import candidates
 from carma.healing.reindex import rebuild_registry, registry_is_sound
 from carma.healing.scan import take_note
 from carma.memory.base import Base
+from carma.memory.gathering import Gathered, weight
 from carma.models import Fragment
 from carma.reports import ScanReport
 
@@ -47,18 +48,21 @@ class HealVerbs(Base):
         """Fragments whose text is lost, the most urgent first; each has a `blank` with reason and priority.
 
         As far as scans and reads have found them: `scan(deep=True)` looks everywhere. reconstructed: also
-        those in whose place a reconstruction stands.
+        those in whose place a reconstruction stands. Raises InvalidInput, TooLarge (they are longer than
+        `answer_bytes` together).
         """
         self._ready()
         wanted = {"blank", "reconstructed"} if reconstructed else {"blank"}
         most = self._limit(limit)
         found: builtins.list[Fragment] = []
+        gathered = Gathered(self._store.settings.answer_bytes, "Ask for a smaller limit.")
         for each in candidates(self._store):
             fragment = self._reader.at(each.seq, each.segment, each.offset, each.length)
             if fragment.state not in wanted:
                 continue
             if fragment.blank is not None:
                 fragment = replace(fragment, blank=replace(fragment.blank, priority=each.priority))
+            gathered.add(weight(fragment))
             found.append(fragment)
             if len(found) == most:
                 break

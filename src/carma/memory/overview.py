@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,14 +27,14 @@ _BATCH = 1024
 def overview(parts: Parts, threads: bool, limit: int) -> Topology:
     """The first `limit` fragments by creation, proven one by one, and what joins them."""
     store = parts.store
-    store.settle()
-    found = parts.reader.select("1", {}, "id", limit)
+    # One text at a time: all of them together may be far longer than what is said of them here.
+    found = [_bare(parts.reader.at(*place)) for place in parts.browser.places("1", {}, "id", limit)]
     rows = store.registry.rows(f"SELECT count(*) FROM fragments WHERE {VISIBLE}", {"now": store.clock.now()})
     levels = _levels(found)
     spots = tuple(
         Spot(
             id=each.id,
-            label=" ".join(each.text.split())[:_LABEL],
+            label=each.text,
             kind=each.kind,
             state=each.state,
             level=levels[each.id],
@@ -44,6 +45,11 @@ def overview(parts: Parts, threads: bool, limit: int) -> Topology:
     )
     joined = _threads(parts, found) if threads else ()
     return Topology(spots=spots, threads=joined, more=max(int(rows[0][0]) - len(found), 0))
+
+
+def _bare(fragment: Fragment) -> Fragment:
+    """A fragment with a label in the place of its text, and without its metadata."""
+    return replace(fragment, text=" ".join(fragment.text.split())[:_LABEL], metadata={})
 
 
 def _levels(found: list[Fragment]) -> dict[str, int]:

@@ -16,6 +16,7 @@ from carma.healing.exact import Exact
 from carma.memory.acting import Actor
 from carma.memory.browse import Browser
 from carma.memory.find import Finder
+from carma.memory.gathering import BoundedReader
 from carma.memory.keeping import Keeper
 from carma.memory.kept import tag_of
 from carma.memory.meaning import Meaning
@@ -81,7 +82,7 @@ def open_memory_parts(
         chosen = _embedder(store, wanted)
         fingerprint = chosen.fingerprint if chosen is not None else _recorded(store)
         exact = Exact(store)
-        reader = Reader(store, exact)
+        reader = (Reader if settings.answer_bytes is None else BoundedReader)(store, exact)
         writer = Writer(settings, clock, entropy, reader, store.sealing.text_digest)
         if fingerprint is not None:
             writer.dimension, writer.tag = fingerprint.dimension, tag_of(fingerprint)

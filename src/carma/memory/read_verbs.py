@@ -28,9 +28,8 @@ class ReadVerbs(Base):
         key = id_bytes(id)
         if version is None:
             return self._finder.current(key) or self._reader.current(key)
-        for fragment in self._reader.versions(key):
-            if fragment.version == version:
-                return fragment
+        for fragment in self._reader.versions(key, version):
+            return fragment
         raise FragmentNotFound(f"Fragment {id} has no version {version}.")
 
     def get_many(self, ids: Iterable[str]) -> builtins.list[Fragment]:
@@ -49,7 +48,8 @@ class ReadVerbs(Base):
         cursor: str | None = None,
     ) -> Page:
         """A page of fragments: the children of `parent` in order (None: those without one), else all by
-        creation.
+        creation. It is shorter than `limit` where the next one would not fit into `answer_bytes`; the cursor
+        says whether there is more.
         """
         self._ready()
         in_tree = not isinstance(parent, Unset)
@@ -59,22 +59,32 @@ class ReadVerbs(Base):
         )
 
     def history(self, id: str) -> builtins.list[Fragment]:
-        """Every stored version of a fragment, oldest first; nothing from before a deletion."""
+        """Every stored version of a fragment, oldest first; nothing from before a deletion.
+
+        Raises FragmentNotFound, TooLarge (they are longer than `answer_bytes` together).
+        """
         self._ready()
-        versions = self._reader.versions(id_bytes(id))
+        with self._gathering("Ask for one version at a time, by `get` with `version`."):
+            versions = self._reader.versions(id_bytes(id))
         if not versions:
             raise FragmentNotFound(f"There is no fragment {id}.")
         return versions
 
     def tree(self, root: str | None = None, *, depth: int | None = None) -> Node:
-        """The tree below a fragment, or all of it; `depth` levels deep."""
+        """The tree below a fragment, or all of it; `depth` levels deep. Raises FragmentNotFound, TooLarge (it
+        is longer than `answer_bytes`).
+        """
         self._ready()
-        return self._browser.tree(root, depth)
+        with self._gathering("Ask for a smaller depth or another root, or page by page with `list`."):
+            return self._browser.tree(root, depth)
 
     def children(self, id: str | None = None) -> builtins.list[Fragment]:
-        """The direct children in order; the fragments without a parent if `id` is None."""
+        """The direct children in order; the fragments without a parent if `id` is None. Raises
+        FragmentNotFound, TooLarge (they are longer than `answer_bytes` together).
+        """
         self._ready()
-        return self._browser.children(id)
+        with self._gathering("Ask page by page, with `list`."):
+            return self._browser.children(id)
 
     def parent(self, id: str) -> Fragment | None:
         """The fragment above; None at the top or if it is lost."""
@@ -127,13 +137,14 @@ class ReadVerbs(Base):
         to 1,
         the weight of being unlike the hits before (maximal marginal relevance, Carbonell and Goldstein 1998).
 
-        Raises InvalidInput, InvalidFilter.
+        Raises InvalidInput, InvalidFilter, TooLarge (the hits are longer than `answer_bytes` together).
         """
         self._ready()
-        return self._finder.search(
-            query, vector, self._limit(limit), mode, Scope(user, agent, session, where), under, min_score,
-            diversity, explain,
-        )  # fmt: skip
+        with self._gathering("Ask for a smaller limit."):
+            return self._finder.search(
+                query, vector, self._limit(limit), mode, Scope(user, agent, session, where), under, min_score,
+                diversity, explain,
+            )  # fmt: skip
 
     def search_many(
         self,

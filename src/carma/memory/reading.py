@@ -237,9 +237,9 @@ class Reader:
         )
         return [self.at(*row) for row in rows]
 
-    def versions(self, id: bytes) -> list[Fragment]:
+    def versions(self, id: bytes, only: int | None = None) -> list[Fragment]:
         """Every version that may be shown, oldest first: from the last deletion on. What was deleted stays in
-        the files until a dream or a purge, and nobody gets it.
+        the files until a dream or a purge, and nobody gets it. only: this one, and no other is read.
         """
         self._store.settle()
         rows = self._store.rows(
@@ -248,7 +248,7 @@ class Reader:
         deletions = [at for at, row in enumerate(rows) if row[5] == "tombstone"]
         rows = rows[deletions[-1] :] if deletions else rows
         newest: dict[int, Sequence[Any]] = {row[4]: row for row in rows}
-        return [self.at(*row[:4]) for row in newest.values()]
+        return [self.at(*row[:4]) for row in newest.values() if only in (None, row[4])]
 
     def _blank(self, seq: int, damage: RecordDamaged) -> Fragment:
         row = self._store.registry.one(

@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 
 from carma.errors import InvalidInput
 from carma.memory.base import Base
+from carma.memory.gathering import Gathered, weight
 from carma.memory.ids import id_bytes
 from carma.memory.reading import fragment_of
-from carma.memory.writing import UNSET, Unset, items_of
+from carma.memory.writing import UNSET, Unset, check_version, items_of
 from carma.models import Fragment, Source
 from carma.store.commit import View
 from carma.store.entry import Draft, Entry
@@ -84,15 +85,18 @@ class WriteVerbs(Base):
             again.clear()
             fresh: builtins.list[Draft] = []
             batch = _BatchView(view)
+            known_ones = Gathered(self._store.settings.answer_bytes, "Add fewer of them at once.")
             for number, draft in enumerate(drafts):
                 known = self._browser.twin(draft, fresh) if dedupe[number] else None
                 if isinstance(known, Fragment):
+                    known_ones.add(weight(known))
                     found[number] = known
                 elif known is None:
                     self._writer.check_new(batch, draft)
                     batch.add(draft)
                     fresh.append(draft)
                 else:
+                    known_ones.add(len(fresh[known].payload))
                     again[number] = known
             return fresh
 
@@ -137,11 +141,15 @@ class WriteVerbs(Base):
         if parent == id or parent in self._browser.below(id):
             raise InvalidInput("A fragment cannot stand below itself.")
 
-    def delete(self, id: str, *, children: bool = False, purge: bool = False) -> int:
+    def delete(
+        self, id: str, *, children: bool = False, purge: bool = False, if_version: int | None = None
+    ) -> int:
         """Forget a fragment, and all below it if `children`; otherwise its children move up to its parent.
 
-        purge: also remove it from every file now, instead of at the next compaction.
-        Returns how many fragments were deleted. Raises FragmentNotFound, MemoryBusy, StorageError.
+        purge: also remove it from every file now, instead of at the next compaction. if_version: refuse
+        unless this is the version of the fragment that is stored; of those below it none is compared.
+        Returns how many fragments were deleted. Raises FragmentNotFound, VersionConflict, MemoryBusy,
+        StorageError.
         """
         key = id_bytes(id)
         count = 0
@@ -149,6 +157,7 @@ class WriteVerbs(Base):
         def prepare(view: View) -> Sequence[Draft]:
             nonlocal count
             head = self._writer.existing(view, key)
+            check_version(head, if_version)
             below = self._browser.below(key)
             if children:
                 heads = [h for h in map(view.head, below) if h is not None]

@@ -22,7 +22,7 @@ from carma.store.entry import Draft, Entry
 from carma.store.payload import Content, encode_content, validate_metadata, validate_source
 from carma.store.record import NO_DIGEST, RecordDamaged, RecordKind, text_digest
 
-__all__ = ["ADD_NAMES", "UNSET", "Unset", "Writer", "items_of"]
+__all__ = ["ADD_NAMES", "UNSET", "Unset", "Writer", "check_version", "items_of"]
 
 
 _UNIT = 1e-6
@@ -135,8 +135,7 @@ class Writer:
         Raises FragmentNotFound, VersionConflict, StorageError (what is there cannot be read).
         """
         head = self.existing(view, id)
-        if if_version is not None and head.version != if_version:
-            raise VersionConflict(f"Fragment {id.hex()} is at version {head.version}, not {if_version}.")
+        check_version(head, if_version)
         old, time_ms = self._old(head, changes)
         if changes.get("text", old.text) != old.text and "vector" not in changes:
             old = old._replace(vector=None, embedder=None)
@@ -261,6 +260,12 @@ class Writer:
         if abs(length - 1) > _UNIT:
             vector = (wide / length).astype(np.float32)
         return vector.astype("<f4", copy=False).tobytes(), self.tag
+
+
+def check_version(head: Entry | Draft, if_version: int | None) -> None:
+    """Raises VersionConflict unless this version is the one that is stored; None takes any."""
+    if if_version is not None and head.version != if_version:
+        raise VersionConflict(f"Fragment {head.id.hex()} is at version {head.version}, not {if_version}.")
 
 
 def items_of(items: Any, defaults: Mapping[str, Any]) -> list[dict[str, Any]]:

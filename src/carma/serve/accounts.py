@@ -187,7 +187,8 @@ class Accounts:
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        with self._lock, self._journal.turn():
+        # The turn first: whoever waits for another process must not keep readers of this one from the lock.
+        with self._journal.turn(), self._lock:
             self._take()
             yield
 

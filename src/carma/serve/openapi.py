@@ -54,7 +54,7 @@ _HEADERS: dict[str, dict[str, Any]] = {
         "schema": {**_TEXT, "pattern": r"^[!-~]([ -~]{0,198}[!-~])?$"},
     },
     "If-Match": {
-        "description": 'Write only if this is the stored version: `"3"`, as an ETag gave it; or `*`.',
+        "description": 'Change it only if this is the stored version: `"3"`, as an ETag gave it; or `*`.',
         "schema": {**_TEXT, "pattern": r'^(\*|"[0-9]{1,15}(-[!#-~]*)?")$', "examples": ['"1"', "*"]},
     },
     "If-None-Match": {"description": "Answer 304 if this very answer is known.", "schema": _TEXT},
@@ -140,7 +140,7 @@ def _parameters(changes: bool, name: str) -> list[dict[str, Any]]:
     here = {
         "Carma-Account": True,
         "Idempotency-Key": changes,
-        "If-Match": name == "update",
+        "If-Match": name in ("update", "delete"),
         "If-None-Match": name == "get",
         "Last-Event-ID": name == "show_dream",
     }

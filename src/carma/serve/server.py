@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any
 
@@ -90,7 +92,11 @@ class Server:
         block = Block(
             household.accounts,
             household.seats,
-            seat_opener(household.vault, embedder, memory_settings or SEAT),
+            seat_opener(
+                household.vault,
+                embedder,
+                replace(memory_settings or SEAT, answer_bytes=settings.answer_bytes),
+            ),
             settings,
             clock=clock,
         )
@@ -113,6 +119,7 @@ class Server:
             audience=settings.audience,
             static_keys=settings.static_keys,
             alert=self._alerted,
+            later=_beside,
             entropy=entropy,
         )
         self.limits = Limits(
@@ -271,6 +278,11 @@ class Server:
         yield "carma_calls", "Calls of memories that run or wait.", float(services.workers.inside)
         yield "carma_dreams_waiting", "Dreams that run or wait.", float(services.dreams.waiting)
         yield "carma_bodies_bytes", "Bytes of bodies held.", float(self._bodies.held_bytes)
+
+
+def _beside(work: Callable[[], None]) -> None:
+    """Run what may wait beside the event loop. Rare: it needs no pool that has to be ended."""
+    threading.Thread(target=work, name="carma-first-use", daemon=True).start()
 
 
 def check_address(settings: ServeSettings) -> None:

@@ -22,7 +22,7 @@ from carma.serve.workers import Workers
 __all__ = ["Services"]
 
 _ROTATIONS = Profile("rotations", rate_per_s=1 / 60, burst=30)
-"""New keys of one account: every one is kept, and every server reads it."""
+"""New keys of one account: each is kept for a day after its end, and every server reads it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

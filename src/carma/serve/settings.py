@@ -119,6 +119,9 @@ class ServeSettings:
     """Refused requests without a right key that are logged in a second; the rest are only counted."""
 
     # Answers
+    answer_bytes: int = 32 * 2**20
+    """The longest answer with fragments, before it is packed: a page ends there, anything else is 413. One
+    fragment is always answered."""
     compress_from_bytes: int = 1_024
     """Shorter answers are not compressed."""
 

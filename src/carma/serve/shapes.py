@@ -126,6 +126,7 @@ class UsageLimits:
     requests_per_s: float
     burst: int
     body_bytes: int
+    answer_bytes: int
     items: int
     page: int
 

@@ -42,7 +42,7 @@ from carma.access.keys.wire import (
 )
 from carma.errors import (
     AccountNotFound,
-    JournalBusy,
+    CarmaError,
     KeyExpired,
     KeyMalformed,
     KeyRevoked,
@@ -51,7 +51,6 @@ from carma.errors import (
     RootKeyExposed,
     StaleRequest,
     StaticKeyRefused,
-    StorageError,
     Unauthorized,
 )
 from carma.ports.clock import Entropy, SystemEntropy
@@ -130,7 +129,8 @@ class Authority:
     """Admits requests. One in each server process; threads share it.
 
     audience: the server's name, which clients must have been told if it is not the usual one. static_keys:
-    whether static keys are accepted at all. alert: is told what somebody should look at.
+    whether static keys are accepted at all. alert: is told what somebody should look at. later: runs
+    what may wait for another process; at once if it is not given, which an event loop cannot afford.
     Raises what the key store raises.
     """
 
@@ -141,6 +141,7 @@ class Authority:
         audience: str = AUDIENCE,
         static_keys: bool = True,
         alert: Callable[[Alert], None] | None = None,
+        later: Callable[[Callable[[], None]], None] = lambda work: work(),
         entropy: Entropy | None = None,
     ) -> None:
         entropy = entropy or SystemEntropy()
@@ -149,6 +150,7 @@ class Authority:
         self._place = place_of(audience, self.nonce)
         self._static_keys = static_keys
         self._alert = alert or (lambda alert: None)
+        self._later = later
         self._lock = threading.Lock()
         self._refreshing = threading.RLock()
         self._mark: bytes | None = None
@@ -258,16 +260,20 @@ class Authority:
             known.attention = False
             self._alert(Alert("grace-key-used", key.owner, known.principal.key))
             return
-        moment = monotonic()
-        if moment < self._note_again_at:
-            return
+        if monotonic() >= self._note_again_at:
+            known.attention = False
+            self._later(partial(self._note_use, known))
+
+    def _note_use(self, known: _Known) -> None:
+        """Note the first use of a successor. May wait for another process that changes keys."""
+        key = known.key
         try:
             first = self._store.note_use(key.name)
-        except (StorageError, JournalBusy):
+        except CarmaError:
             # A full disk must not shut the owner out: a later use is noted.
-            self._note_again_at = moment + _NOTE_AGAIN_S
+            self._note_again_at = monotonic() + _NOTE_AGAIN_S
+            known.attention = True
             return
-        known.attention = False
         if first:
             self._alert(Alert("successor-first-used", key.owner, known.principal.key))
 
@@ -336,6 +342,8 @@ class Authority:
             known = {}
             for name, key in keys.items():
                 before = self._known.get(name)
+                if before is not None and before.key.id != key.id:
+                    before = None  # Another key, which got the name of one that is gone.
                 if before is not None and before.key == key:
                     known[name] = before
                     continue

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Final
@@ -45,11 +45,14 @@ class KeyBook:
         self.counted = 0
         self.damaged = 0
         self.opening: Opening | None = None
+        self.kept: Callable[[Mapping[str, StoredKey]], list[StoredKey]] = lambda keys: list(keys.values())
+        """Which keys stay when the journal is cleared."""
         self._reload = reload
         self._secret: StoreSecret | None = None
         self._mark: bytes | None = None
         self._pending: deque[bytes] = deque()
         self._records = 0
+        self._clear_above = 0
 
     @property
     def secret(self) -> StoreSecret:
@@ -120,7 +123,8 @@ class KeyBook:
     @contextmanager
     def turn(self, *, damaged: bool = False) -> Iterator[None]:
         """Change keys within the block; when it ends, every process knows. damaged: also a damaged store."""
-        with self.lock, self.journal.turn():
+        # The turn first: whoever waits for another process must not keep readers of this one from `lock`.
+        with self.journal.turn(), self.lock:
             # A change that failed at its very end may have been written all the same.
             self.refresh(surely=True)
             if not damaged:
@@ -148,9 +152,14 @@ class KeyBook:
         """Write the new state of keys, all or none. Within a turn."""
         self.journal.append([self.secret.to_bytes(key) for key in keys])
         self.refresh()
-        if self._records > 2 * len(self.keys) + _SPARE_RECORDS:
+        if self._records <= self._clear_above:
+            return
+        # Asked once while the records double, not at every change: it looks at every key.
+        kept = self.kept(self.keys)
+        self._clear_above = 2 * len(kept) + _SPARE_RECORDS
+        if self._records > self._clear_above:
             with suppress(StorageError):  # The change is durable; clearing away can wait.
-                self.rewrite(list(self.keys.values()))
+                self.rewrite(kept)
 
     def rewrite(self, keys: Sequence[StoredKey], wrapped: bytes | None = None) -> None:
         """Let these be all keys, and leave no byte of the others. wrapped: the secret, wrapped anew."""

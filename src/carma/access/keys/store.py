@@ -20,6 +20,7 @@ from carma.access.journal import Journal
 from carma.access.keys.book import KeyBook
 from carma.access.keys.making import fingerprint_of, make_root_keys, make_static_key
 from carma.access.keys.permissions import as_permissions
+from carma.access.keys.pruning import kept
 from carma.access.keys.record import KeyEvent, KeyKind, StoredKey
 from carma.access.keys.rotation import GRACE_S, plan_rotation
 from carma.access.keys.text import RootKey, StaticKey
@@ -60,13 +61,15 @@ class KeyStore:
         self._book = KeyBook(journal, kek, reload)
         self._clock = clock or SystemClock()
         self._entropy = entropy or SystemEntropy()
+        self._book.kept = lambda keys: kept(keys, self._clock.now(), self._copied)
+        self._copied = 0
         self.mark = journal.mark
         """A few bytes that differ after every change, by any process. Take it before `keys`."""
 
     # Asking
 
     def keys(self) -> Mapping[str, StoredKey]:
-        """Every key by its name, revoked ones too."""
+        """Every key by its name, revoked ones too until they are pruned (`pruning`)."""
         with self._book.lock:
             self._book.refresh()
             self._book.refuse_damage()
@@ -106,8 +109,8 @@ class KeyStore:
 
     def check(self) -> list[str]:
         """Compare the journal's copies, mend them, and say what was found, in sentences."""
+        said = self._book.journal.check()
         with self._book.lock:
-            said = self._book.journal.check()
             self._book.refresh()
             if self._book.damaged:
                 said.append(f"{self._book.damaged} records of the key store are not what CARMA wrote.")
@@ -181,7 +184,10 @@ class KeyStore:
             return True
 
     def copied(self, upto: int) -> None:
-        """The audit log has every event up to this number: what is old of it may go."""
+        """The audit log has every event up to this number: what is old of it may go, as may keys that are
+        over.
+        """
+        self._copied = max(self._copied, upto)
         if not any(len(key.history) > _HISTORY for key in self.keys().values()):
             return
         with self._book.turn():
@@ -208,7 +214,7 @@ class KeyStore:
         kek: unwraps what is here and wraps by the new key.
         """
         book = self._book
-        with book.lock:
+        with book.journal.turn(), book.lock:
             before, book.kek = book.kek, kek
             try:
                 with book.turn():

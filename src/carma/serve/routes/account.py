@@ -73,6 +73,7 @@ def account_routes(router: APIRouter, services: Services) -> None:
                         requests_per_s=services.profile.rate_per_s,
                         burst=services.profile.burst,
                         body_bytes=settings.body_bytes,
+                        answer_bytes=settings.answer_bytes,
                         items=settings.items_most,
                         page=settings.page_most,
                     ),

@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 from fastapi import APIRouter, Query, Request
 from pydantic import TypeAdapter
 
-from carma.errors import FragmentNotFound, InvalidInput, RequestRefused, VersionConflict
+from carma.errors import CarmaError, FragmentNotFound, InvalidInput, VersionConflict
 from carma.memory.memory import Memory
 from carma.memory.purging import purge_deleted
 from carma.models import Answered, Fragment, Node
@@ -84,26 +84,34 @@ def _writing(router: APIRouter, services: Services) -> None:
                 if wanted is not None and memory.get(id).version != wanted:
                     raise VersionConflict(f"Fragment {id} is stored in another version than {wanted}.")
                 return memory.accept(id) if judged == "accept" else memory.reject(id)
-            except FragmentNotFound:
-                if call.headers.get("if-match") is not None and "parent" not in given:
-                    raise VersionConflict(f"There is no fragment {id}.") from None
-                raise
+            except FragmentNotFound as missing:
+                raise (missing if "parent" in given else _unless_matched(call, id)) from None
 
         return fragment_answer(call, await change(call, services, make, lambda m, done: _again(m, done)[0]))
 
     @described(router, "delete", Deleted)
     async def delete(request: Request, id: FragmentId, query: Annotated[DeleteQuery, Query()]) -> Answer:
-        """Forget a fragment, and all below it if `children`; `purge`: from every file now."""
+        """Forget a fragment, and all below it if `children`; `purge`: from every file now.
+
+        With If-Match only if the stored version is the one named.
+        """
         call = call_of(request.scope)
-        if "if-match" in call.headers:
-            # Ignored, it would be a promise that was not kept.
-            raise RequestRefused("delete takes no If-Match; only update does.")
+        wanted = if_version(call.headers.get("if-match"))
 
         def make(memory: Memory) -> int:
-            return memory.delete(id, children=query.children, purge=query.purge)
+            try:
+                return memory.delete(id, children=query.children, purge=query.purge, if_version=wanted)
+            except FragmentNotFound:
+                raise _unless_matched(call, id) from None
 
         count = await change(call, services, make, lambda memory, done: _gone(memory, done, query.purge))
         return Answer(encode(Deleted(deleted=count)))
+
+
+def _unless_matched(call: Call, id: str) -> CarmaError:
+    """What is said of a fragment that is not there: no version matches nothing (RFC 9110)."""
+    found = FragmentNotFound if call.headers.get("if-match") is None else VersionConflict
+    return found(f"There is no fragment {id}.")
 
 
 async def _read(call: Call, services: Services, kinds: TypeAdapter[T]) -> T:
@@ -119,7 +127,10 @@ def _reading(router: APIRouter, services: Services) -> None:
 
     @described(router, "list", PageAnswer)
     async def list_(request: Request, query: Annotated[ListQuery, Query()]) -> Answer:
-        """A page of fragments: the children of `parent` in order, else all by creation."""
+        """A page of fragments: the children of `parent` in order, else all by creation.
+
+        It may be shorter than `limit`: the cursor alone says whether there is more.
+        """
         call = call_of(request.scope)
         given = query.model_dump(exclude_none=True)
         given["limit"] = bounded(query, "limit", services.settings.page_most)

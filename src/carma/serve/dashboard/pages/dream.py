@@ -41,7 +41,7 @@ def _find(memory: Memory, cycle: int) -> tuple[DreamReport, list[DreamReport]]:
     if not places:
         raise DreamNotFound(f"There is no dream {cycle}.")
     place = places[0]
-    return memory.dreams(place + 1, steps=True)[-1], reports[place : place + _BEFORE]
+    return memory.show_dream(cycle), reports[place : place + _BEFORE]
 
 
 def _number(text: str) -> int:

@@ -6,7 +6,7 @@ import json
 import re
 from typing import NamedTuple
 
-from carma.errors import FragmentNotFound
+from carma.errors import FragmentNotFound, TooLarge
 from carma.memory.memory import Memory
 from carma.models import Fragment, Node
 from carma.serve.dashboard.pieces import (
@@ -37,7 +37,7 @@ _ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 @page("/tree", "Browse")
 async def tree(view: View) -> None:
     """The whole tree, as far as a page holds it."""
-    node = await view.asking.ask("tree", lambda memory: memory.tree(depth=_DEPTH))
+    node = await view.asking.ask("tree", lambda memory: _below(memory, None))
     if not node.children:
         nothing("The memory is empty.", "Remember a text on the overview, or add some over the interface.")
         return
@@ -91,7 +91,25 @@ def _find(memory: Memory, id: str) -> _Whole:
     while at is not None and len(above) < _ABOVE and all(at.id != each.id for each in above):
         above.insert(0, at)
         at = memory.parent(at.id)
-    return _Whole(found, above, memory.tree(id, depth=_DEPTH), memory.history(id))
+    return _Whole(found, above, _below(memory, found), _versions(memory, found))
+
+
+def _below(memory: Memory, root: Fragment | None) -> Node:
+    """The tree below a fragment, or all of it; only the level below where the texts are too long together."""
+    id = root.id if root is not None else None
+    try:
+        return memory.tree(id, depth=_DEPTH)
+    except TooLarge:
+        page = memory.list(parent=id, limit=_NODES)
+        return Node(fragment=root, children=tuple(Node(fragment=each) for each in page))
+
+
+def _versions(memory: Memory, found: Fragment) -> list[Fragment]:
+    """The history of a fragment; only the newest where the versions are too long together."""
+    try:
+        return memory.history(found.id)
+    except TooLarge:
+        return [found]
 
 
 def _branch(node: Node, depth: int, left: list[int]) -> None:

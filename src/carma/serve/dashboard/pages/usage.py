@@ -29,6 +29,7 @@ async def usage(view: View) -> None:
             facts({
                 "requests": f"{count(settings.key_rate_per_s)} a second, {count(settings.key_burst)} at once",
                 "one request": of_bytes(settings.body_bytes),
+                "one answer": of_bytes(settings.answer_bytes),
                 "fragments in one": count(settings.items_most),
                 "hits, a page": count(settings.page_most),
             })  # fmt: skip
