@@ -8,9 +8,10 @@ decoded. These are candidates; whether each can be read is for the reader to say
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import NamedTuple
 
-from carma.healing.priority import priority, references
+from carma.healing.priority import Threads, priority, references
 from carma.store.segments import REWRITTEN, is_log
 from carma.store.store import Store
 
@@ -49,12 +50,14 @@ class BlankCount(NamedTuple):
     reconstructed: int
 
 
-def candidates(store: Store) -> list[Candidate]:
-    """Newest versions that may be blank, the most urgent first."""
+def candidates(
+    store: Store, threads: Threads | None = None, reads: Mapping[str, int] | None = None
+) -> list[Candidate]:
+    """Newest versions that may be blank, the most urgent first. threads, reads: as `references` has them."""
     store.settle()
     bindings = {"now": store.clock.now(), "missing": json.dumps(sorted(_missing(store)))}
     rows = store.registry.rows(_CANDIDATES, bindings)
-    pointed_at = references(store, [row[4] for row in rows])
+    pointed_at = references(store, {row[4]: row[0] for row in rows}, threads=threads, reads=reads)
     found = [
         Candidate(seq, segment, offset, length, priority(_LOST, pointed_at[id], created / 1000))
         for seq, segment, offset, length, id, created in rows

@@ -9,7 +9,7 @@ whether everything that is quoted is still there, is asked again under the turn.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from carma.errors import CarmaError, EmbedderError
@@ -50,11 +50,22 @@ class _Made(NamedTuple):
 
 
 class Ladder:
-    """Texts for lost fragments, in one cycle. exact: try the rungs that give the true text."""
+    """Texts for lost fragments, in one cycle.
+
+    exact: try the rungs that give the true text. reads: how often a loss was met, by id in hexadecimal.
+    """
 
     def __init__(
-        self, store: Store, resources: Resources, replicas: Replicas, cycle: Cycle, *, exact: bool
+        self,
+        store: Store,
+        resources: Resources,
+        replicas: Replicas,
+        cycle: Cycle,
+        *,
+        exact: bool,
+        reads: Mapping[str, int] | None = None,
     ) -> None:
+        self._reads = reads or {}
         self._store = store
         self._resources = resources
         self._cycle = cycle
@@ -77,7 +88,8 @@ class Ladder:
             self._cycle.reasons.update(self._models.troubles)
 
     def _in_order(self, losses: Sequence[Lost]) -> list[Lost]:
-        counts = references(self._store, [lost.id for lost in losses])
+        writes = {lost.id: lost.seq for lost in losses}
+        counts = references(self._store, writes, threads=self._resources.threads, reads=self._reads)
         return sorted(losses, key=lambda x: (-priority(_LOST, counts[x.id], x.created_ms / 1000), x.seq))
 
     def _stood(self, lost: Lost) -> Standing:

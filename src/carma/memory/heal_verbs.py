@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from carma.errors import EmbedderError, InvalidInput, ReadOnlyMemory
@@ -14,6 +15,7 @@ from carma.healing.blanks import candidates
 from carma.healing.reindex import rebuild_registry, registry_is_sound
 from carma.healing.scan import take_note
 from carma.memory.base import Base
+from carma.memory.overview import thread_counts
 from carma.models import Fragment
 from carma.reports import ScanReport
 
@@ -53,7 +55,8 @@ class HealVerbs(Base):
         wanted = {"blank", "reconstructed"} if reconstructed else {"blank"}
         most = self._limit(limit)
         found: builtins.list[Fragment] = []
-        for each in candidates(self._store):
+        threads = partial(thread_counts, self._keeper.meaning)
+        for each in candidates(self._store, threads, self._parts.felt.counts()):
             fragment = self._reader.at(each.seq, each.segment, each.offset, each.length)
             if fragment.state not in wanted:
                 continue
