@@ -15,7 +15,7 @@ from carma.healing.model import OpenAICompatibleModel
 from carma.memory import Memory
 from carma.models import Fragment
 
-from .dreaming import fill, lose_beyond_parity, lose_index, open_at
+from .dreaming import PATIENT, fill, lose_beyond_parity, lose_index, open_at
 from .model_server import Server, said, serving
 
 Tell = Callable[[str], str]
@@ -26,7 +26,7 @@ Tell = Callable[[str], str]
 def template(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
     """A memory of which nine files are lost, and its index; made once. With it the texts that it had."""
     folder = tmp_path_factory.mktemp("model") / "memory"
-    texts = fill(folder)
+    texts = fill(folder, settings=PATIENT)
     lose_index(folder)
     lose_beyond_parity(folder)
     return folder, texts

@@ -15,13 +15,13 @@ from carma.healing.worker import reads_from
 from carma.memory import Memory
 
 from .damaging import flip
-from .dreaming import SETTINGS, fill, lose_beyond_parity, open_at
+from .dreaming import PATIENT, SETTINGS, fill, lose_beyond_parity, open_at
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A talk of which nine files are lost; sketches, words and vectors are there."""
-    fill(tmp_path / "memory", 40)
+    fill(tmp_path / "memory", 40, settings=PATIENT)
     lose_beyond_parity(tmp_path / "memory")
     return tmp_path / "memory"
 

@@ -76,25 +76,30 @@ class HealVerbs(Base):
         with self._actor.long():
             return breaker.clear(self._store)
 
-    def repair_index(self, *names: str) -> dict[str, Any]:
-        """Make the index anew from segments and manifests, where it is damaged or stale.
+    def repair_index(self, *names: str, only_damaged: bool = False) -> dict[str, Any]:
+        """Make the index anew from segments and manifests.
 
-        names: "registry" (tree, metadata, words, damage ledger) or "vectors": make these anew in any case.
-        Reading goes on meanwhile. The counts: which were rebuilt, fragments, vectors, and how many vectors
-        are still to be made. Raises InvalidInput, ReadOnlyMemory, MemoryBusy, StorageError.
+        names: "registry" (tree, metadata, words, damage ledger) or "vectors"; none: both. What is damaged or
+        stale is made anew whether it is named or not. only_damaged: nothing but that. A vector that can still
+        be read is not computed again. Reading goes on meanwhile. The counts: which were rebuilt, fragments,
+        vectors, and how many vectors are still to be made. Raises InvalidInput, ReadOnlyMemory, MemoryBusy,
+        StorageError.
         """
         self._ready()
         unknown = set(names) - set(_INDEXES)
         if unknown:
-            raise InvalidInput(f"There is no index {', '.join(sorted(unknown))}; there are {_INDEXES}.")
+            raise InvalidInput(
+                f"There is no index {', '.join(sorted(unknown))}; there are {', '.join(_INDEXES)}."
+            )
         if self._store.read_only:
             raise ReadOnlyMemory("This memory was opened read-only.")
+        asked = () if only_damaged else names or _INDEXES
         rebuilt = []
-        if "registry" in names or not registry_is_sound(self._store):
+        if "registry" in asked or not registry_is_sound(self._store):
             rebuild_registry(self._store)
             self._keeper.meaning.reset()
             rebuilt.append("registry")
-        if "vectors" in names or self._vectors_are_damaged():
+        if "vectors" in asked or self._vectors_are_damaged():
             self._rebuild_vectors()
             rebuilt.append("vectors")
         fresh = self._keeper.freshness()
