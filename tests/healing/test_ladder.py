@@ -74,8 +74,10 @@ def test_what_fits_a_sketch_to_the_letter_is_repaired(folder: Path, texts: dict[
     with open_at(folder) as memory:
         report = memory.dream(in_process=True)
         found = now(memory, texts)
+        counts = memory.stats()
     assert report.rungs["short copy"] > 5
     repaired = [each for each in found if each.state == "repaired"]
+    assert counts["repaired"] == len(repaired)
     assert repaired and all(each.text == texts[each.id] for each in repaired)
     assert all(each.state != "blank" for each in found)
 

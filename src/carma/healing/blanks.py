@@ -27,7 +27,8 @@ WHERE live AND (expires IS NULL OR expires > :now) AND (
     OR segment IN (SELECT value FROM json_each(:missing)))
 """
 _COUNT = """
-SELECT coalesce(sum(r.lost_seq IS NULL), 0), coalesce(sum(r.lost_seq IS NOT NULL AND NOT r.exact), 0)
+SELECT coalesce(sum(r.lost_seq IS NULL), 0), coalesce(sum(r.lost_seq IS NOT NULL AND NOT r.exact), 0),
+coalesce(sum(r.lost_seq IS NOT NULL AND r.exact), 0)
 FROM fragments f LEFT JOIN blanks b ON b.seq = f.seq LEFT JOIN reconstructions r ON r.lost_seq = f.seq
 WHERE f.live AND (b.seq IS NOT NULL OR r.lost_seq IS NOT NULL)
 """
@@ -44,10 +45,13 @@ class Candidate(NamedTuple):
 
 
 class BlankCount(NamedTuple):
-    """As the ledger knows it: newest versions without a text, and with a reconstructed one."""
+    """As the ledger knows it: newest versions without a text, with a reconstructed one, and with the true one
+    in another place than their own.
+    """
 
     blanks: int
     reconstructed: int
+    repaired: int
 
 
 def candidates(
@@ -66,7 +70,7 @@ def candidates(
 
 
 def count_blanks(store: Store) -> BlankCount:
-    """How many blanks and reconstructed fragments the ledger knows of."""
+    """How many fragments that are not intact the ledger knows of, by state."""
     return BlankCount(*store.registry.rows(_COUNT)[0])
 
 
