@@ -73,8 +73,8 @@ def quality(reports: Sequence[DreamReport]) -> None:
     points = sorted((each.cycle, each.score) for each in reports if each.score is not None)
     with card("Share of kept terms"):
         hint(
-            "How much of what the sketches kept stands in what was rebuilt, by its score: the mean after each "
-            "dream. It says that nothing kept was lost again, not that a text is true; for that there is the "
+            "How much of what the sketches kept stands in what was rebuilt: the mean score after each dream. "
+            "It says that nothing kept was lost again, not that a text is true; for that there is the "
             "confidence."
         )
         if points:
