@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -135,30 +134,6 @@ def test_true_bytes_replace_what_stood_for_them(folder: Path, texts: dict[str, s
         assert memory.search(word, mode="words").hits
         assert memory.blanks() == []
     assert {name: files(folder).get(name) for name in before} == before
-
-
-def test_scores_never_fall(folder: Path, texts: dict[str, str]) -> None:
-    """Cycle after cycle, with more and with less context; what stands is replaced by better only."""
-    lose_index(folder)
-    lose_sketches(folder)
-    away = folder.parent / "away"
-    away.mkdir()
-    lost = segment_files(folder)
-    lose_beyond_parity(folder)
-    for path in lost[12:16]:
-        shutil.move(path, away)
-    seen: list[dict[int, float]] = []
-    with open_at(folder) as memory:
-        for cycle in range(3):
-            if cycle == 1:
-                for path in away.iterdir():
-                    shutil.copy(path, folder / "segments")
-            if cycle == 2:
-                lost[17].unlink()
-            memory.dream(in_process=True, exact=cycle != 2)
-            seen.append(scores(memory))
-    for earlier, later in pairwise(seen):
-        assert all(later[seq] >= score for seq, score in earlier.items() if seq in later)
 
 
 def test_a_snapshot_gives_records_back_byte_for_byte(folder: Path, texts: dict[str, str]) -> None:
