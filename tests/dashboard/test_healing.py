@@ -50,12 +50,17 @@ def test_a_text_is_added_lost_seen_dreamt_of_and_healed(visit: Visit) -> None:
     assert _fact(page, "rebuilt from meaning") == "1"
     page.get_by_text(" planned").first.wait_for()
     assert "short copy" in page.locator("#live table").first.inner_text()
+    assert _fact(page, "share of kept terms").endswith("%")
+    sure = _fact(page, "confidence")
+    assert "average" in sure or "steps" in sure
+    assert "imilarity" not in page.content() and "Quality" not in page.content()
 
     page = visitor.open(f"/tree/{short}")
     assert page.locator(".text").first.inner_text() == SHORT
     page = visitor.open("/reconstructions")
     rebuilt = page.locator(".reconstruction .text").first.inner_text()
     assert "the ferry leaves from the second" in rebuilt
+    assert _fact(page, "share of kept terms").endswith("%")
     page.click(".accept")
     page.get_by_text("There is nothing to judge.").wait_for()
     page = visitor.open("/")

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from _pytest.mark import ParameterSet
 
+from tests.healing.model_server import serving
 from tests.serve.running import running
 
 from .pages import PAGES, ROOT, Block, blocks
@@ -21,6 +22,9 @@ from .pages import PAGES, ROOT, Block, blocks
 LIMIT_S = 120
 SERVED = {"clients.md"}
 """Pages whose examples ask a server: one runs for them, found by CARMA_URL and the key in the home."""
+
+ASKING_A_MODEL = {"healing.md"}
+"""Pages whose examples ask a language model: one runs for them, found by MODEL_URL."""
 
 
 def _with(language: str) -> list[ParameterSet]:
@@ -42,6 +46,10 @@ def _environment(home: Path) -> dict[str, str]:
 @contextmanager
 def _server(page: Path, home: Path) -> Iterator[dict[str, str]]:
     """What the environment of a page says beside that: where its server is. The key lies in the home."""
+    if page.name in ASKING_A_MODEL:
+        with serving() as model:
+            yield {"MODEL_URL": model.url}
+        return
     if page.name not in SERVED:
         yield {}
         return

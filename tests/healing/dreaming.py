@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -17,6 +18,8 @@ from carma.testing import HashEmbedder
 
 SETTINGS = Settings(linger_s=0.0, breaker_segments=100, breaker_share=1.0)
 """No replaced file lingers, and no damage is mass damage."""
+PATIENT = replace(SETTINGS, condense_budget_s=120.0)
+"""A rest makes every sketch, however busy the machine is."""
 
 _WORDS = (
     *("river", "bridge", "winter", "music", "garden", "letter", "engine", "window", "silver", "paper"),

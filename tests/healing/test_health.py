@@ -87,12 +87,14 @@ def test_the_command_blanks_lists_them(rested: Path) -> None:
 
 
 def test_the_command_repair_index_tells_what_it_did(rested: Path) -> None:
-    """Nothing where all is sound; what is named in any case; an unknown name is refused."""
-    assert run(rested, "repair-index")[1]["rebuilt"] == []
-    code, done = run(rested, "repair-index", "registry", "vectors")
+    """All of it, or what is named, or only what is damaged; an unknown name is refused in plain words."""
+    code, done = run(rested, "repair-index")
     assert (code, done["rebuilt"]) == (0, ["registry", "vectors"])
+    assert run(rested, "repair-index", "registry")[1]["rebuilt"] == ["registry"]
+    assert run(rested, "repair-index", "--if-damaged")[1]["rebuilt"] == []
     result = CliRunner().invoke(app, ["repair-index", "all", "--store", str(rested)])
     assert result.exit_code == 2
+    assert "There is no index all; there are registry, vectors." in result.stderr
 
 
 def test_plain_lines_have_tabs_between_their_fields(rested: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,7 @@ from carma.models import Fragment, Source
 from carma.testing import HashEmbedder
 
 from .dreaming import (
+    PATIENT,
     SETTINGS,
     files,
     fill,
@@ -38,7 +38,7 @@ from .dreaming import (
 def template(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
     """A memory at rest and its texts; made once."""
     folder = tmp_path_factory.mktemp("ladder") / "memory"
-    return folder, fill(folder)
+    return folder, fill(folder, settings=PATIENT)
 
 
 @pytest.fixture
@@ -73,8 +73,10 @@ def test_what_fits_a_sketch_to_the_letter_is_repaired(folder: Path, texts: dict[
     with open_at(folder) as memory:
         report = memory.dream(in_process=True)
         found = now(memory, texts)
+        counts = memory.stats()
     assert report.rungs["short copy"] > 5
     repaired = [each for each in found if each.state == "repaired"]
+    assert counts["repaired"] == len(repaired)
     assert repaired and all(each.text == texts[each.id] for each in repaired)
     assert all(each.state != "blank" for each in found)
 
@@ -134,30 +136,6 @@ def test_true_bytes_replace_what_stood_for_them(folder: Path, texts: dict[str, s
     assert {name: files(folder).get(name) for name in before} == before
 
 
-def test_scores_never_fall(folder: Path, texts: dict[str, str]) -> None:
-    """Cycle after cycle, with more and with less context; what stands is replaced by better only."""
-    lose_index(folder)
-    lose_sketches(folder)
-    away = folder.parent / "away"
-    away.mkdir()
-    lost = segment_files(folder)
-    lose_beyond_parity(folder)
-    for path in lost[12:16]:
-        shutil.move(path, away)
-    seen: list[dict[int, float]] = []
-    with open_at(folder) as memory:
-        for cycle in range(3):
-            if cycle == 1:
-                for path in away.iterdir():
-                    shutil.copy(path, folder / "segments")
-            if cycle == 2:
-                lost[17].unlink()
-            memory.dream(in_process=True, exact=cycle != 2)
-            seen.append(scores(memory))
-    for earlier, later in pairwise(seen):
-        assert all(later[seq] >= score for seq, score in earlier.items() if seq in later)
-
-
 def test_a_snapshot_gives_records_back_byte_for_byte(folder: Path, texts: dict[str, str]) -> None:
     """It is the same memory, so even the files are as they were."""
     before = of_spread(files(folder))
@@ -180,8 +158,8 @@ def test_an_export_gives_texts_back(folder: Path, texts: dict[str, str]) -> None
     lose_sketches(folder)
     lose_beyond_parity(folder)
     with open_at(folder) as memory:
-        report = memory.dream(in_process=True, sources=[folder.parent / "lines.jsonl", folder / "nowhere"])
-        assert report.rungs["replica"] > 20 and report.reasons["a source does not exist"] == 1
+        report = memory.dream(in_process=True, sources=[folder.parent / "lines.jsonl"])
+        assert report.rungs["replica"] > 20
         assert not any(each.text.startswith("Eve") for each in now(memory, texts))
 
 

@@ -7,8 +7,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
@@ -21,8 +20,9 @@ from carma.healing.model import (
     prompt,
 )
 
+from .model_server import Server, said, serving
+
 KEY = "sk-very-secret-0123456789"
-Answer = tuple[int, dict[str, str], bytes]
 LOST = "Ada: The ferry leaves at 7:40, so be early."
 REQUEST = ModelRequest(
     kind="turn",
@@ -33,42 +33,6 @@ REQUEST = ModelRequest(
     terms=("ferry", "7:40"),
     characters=len(LOST),
 )
-
-
-class Server:
-    """Answers with `answer(request body)`, keeps what it was asked; `speak` may take the socket over."""
-
-    def __init__(self) -> None:
-        self.requests: list[dict[str, Any]] = []
-        self.keys: list[str | None] = []
-        self.answer: Callable[[dict[str, Any]], Answer] = lambda body: said(LOST)
-        self.speak: Callable[[BaseHTTPRequestHandler], None] | None = None
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                outer.requests.append({"path": self.path, **body})
-                outer.keys.append(self.headers.get("Authorization"))
-                try:
-                    if outer.speak is not None:
-                        outer.speak(self)
-                        return
-                    status, headers, content = outer.answer(body)
-                    self.send_response(status)
-                    own = {"Content-Length": str(len(content)), "Content-Type": "application/json", **headers}
-                    for name, value in own.items():
-                        self.send_header(name, value)
-                    self.end_headers()
-                    self.wfile.write(content)
-                except OSError:
-                    self.close_connection = True  # The client went away, as it should.
-
-            def log_message(self, format: str, *args: Any) -> None:
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.http.server_address[1]}/v1"
 
 
 class StoppedClock:
@@ -87,22 +51,11 @@ class StoppedClock:
         self.slept.append(seconds)
 
 
-def said(content: object, **more: Any) -> Answer:
-    body = {
-        "choices": [{"message": {"role": "assistant", "content": content}, "finish_reason": "stop", **more}]
-    }
-    return 200, {}, json.dumps(body).encode()
-
-
 @pytest.fixture
 def server() -> Iterator[Server]:
-    server = Server()
-    thread = threading.Thread(target=server.http.serve_forever, args=(0.01,))
-    thread.start()
-    yield server
-    server.http.shutdown()
-    thread.join()
-    server.http.server_close()
+    with serving() as server:
+        server.answer = lambda body: said(LOST)
+        yield server
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -42,15 +43,25 @@ def _started(home: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
     assert process.returncode == 0, errors
 
 
-def _greeting(process: subprocess.Popen[str]) -> str:
-    """What is printed when it is ready; the dashboard's address comes last."""
+def _greeting(process: subprocess.Popen[str], last: str) -> str:
+    """What is printed when it is ready, up to the line with `last`."""
     assert process.stdout is not None
     lines = []
     for line in process.stdout:
         lines.append(line)
-        if line.startswith("The dashboard"):
+        if last in line:
             break
     return "".join(lines)
+
+
+def _as_make_starts_it(docs: Path) -> list[str]:
+    """The options that `make serve` gives to `carma serve`."""
+    make = shutil.which("make")
+    if make is None:
+        pytest.skip("there is no make here")
+    done = subprocess.run([make, "-n", "serve", f"DOCS={docs}"], cwd=ROOT, capture_output=True, check=True)
+    (line,) = [line for line in done.stdout.decode().splitlines() if "carma serve" in line]
+    return shlex.split(line.partition("carma serve")[2])
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +70,30 @@ def greeted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Pat
     home = tmp_path_factory.mktemp("home")
     docs = home / "notes"
     docs.mkdir()
-    (docs / "keys.md").write_text("# Keys\n\nThe spare key hangs behind the blue door.\n")
-    with _started(home, "--first-contact", "--fill", str(docs)) as process:
-        yield _greeting(process), home
+    rooms = "\n\n".join(f"The key of room {number} hangs behind its blue door." for number in range(40))
+    (docs / "keys.md").write_text(f"# Keys\n\n{rooms}\n")
+    with _started(home, *_as_make_starts_it(docs)) as process:
+        yield _greeting(process, "just destroyed"), home
+
+
+def test_a_newcomer_sees_what_is_lost_and_has_it_healed(greeted: tuple[str, Path]) -> None:
+    """The blanks that the last line speaks of are there until a dream is asked for, and then they are not."""
+    words, _ = greeted
+    (number,) = re.findall(r"^(\d+) of its fragments were just destroyed", words, re.MULTILINE)
+    (key,) = re.findall(r"Bearer (carma_static_\w+)", words)
+    (address,) = re.findall(r"^The dashboard: (\S+)/", words, re.MULTILINE)
+    with httpx.Client(base_url=f"{address}/v1", headers={"authorization": f"Bearer {key}"}) as client:
+        lost = client.get("/blanks").json()["items"]
+        assert len(lost) == int(number) == 5
+        assert all(each["state"] == "blank" and each["text"] == "" for each in lost)
+        cycle = client.post("/dreams", json={}).json()["cycle"]
+        until = time.monotonic() + _READY_S
+        while (report := client.get(f"/dreams/{cycle}").json())["status"] in ("pending", "running"):
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        assert (cycle, report["status"], report["exact"], report["still_blank"]) == (1, "completed", 5, 0)
+        assert client.get("/blanks").json()["items"] == []
+        assert all(client.get(f"/fragments/{each['id']}").json()["text"] for each in lost)
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl here")

@@ -6,12 +6,14 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from carma.client.operations import OPERATIONS
+from carma.models import State
 from carma.serve.settings import ServeSettings
 from tests.serve.running import Running, running
 
@@ -131,6 +133,13 @@ def test_fragments_are_counted_by_state_and_healing_by_rung(tmp_path: Path) -> N
             assert value(server, "carma_rungs_total", rung=rung) == count
         assert sum(report["rungs"].values()) >= 1
         eventually(server, "carma_fragments", 40, state="intact")
+        page = samples(httpx.get(f"{server.url}/metrics").text)
+        by_state = {
+            dict(labels)["state"]: count
+            for (name, labels), count in page.items()
+            if name == "carma_fragments"
+        }
+        assert by_state.keys() == set(get_args(State)) and sum(by_state.values()) == 40
         assert value(server, "carma_seats", state="taken") == 1
         assert value(server, "carma_seats", state="free") == 59
 

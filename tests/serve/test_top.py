@@ -90,7 +90,7 @@ def test_it_fits_80_columns_and_shows_no_escape(server: Running) -> None:
     huge = json.loads(out)
     huge["server"] = "https://a-very-long-name.of.some.machine.example:65535/behind/a/proxy" + EVIL
     huge["seats"]["degraded"] = [{"seat": n, "reason": f"{n} blanks, mass damage{EVIL}"} for n in range(60)]
-    huge["fragments"] = dict.fromkeys(("intact", "reconstructed", "blank"), 123_456_789.0)
+    huge["fragments"] = dict.fromkeys(("intact", "repaired", "reconstructed", "blank"), 123_456_789.0)
     huge["keys"] = {f"a-rather-long-outcome-{n}": 1e6 + n for n in range(20)}
     huge["operations"] = [{**real["operations"][0], "operation": "rotate_key", "per_s": 1e6}] * 30
     for view in (real, huge):
@@ -115,7 +115,7 @@ def test_a_memory_is_watched_too_and_nothing_of_it_is_changed(tmp_path: Path) ->
     code, out, err = run("--store", str(folder), "--json")
     assert code == 0, err
     view = json.loads(out)
-    assert view["fragments"] == {"intact": 7, "reconstructed": 0, "blank": 0}
+    assert view["fragments"] == {"intact": 7, "repaired": 0, "reconstructed": 0, "blank": 0}
     assert view["status"] == "healthy"
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.seg")} == before
     assert max(map(cells, drawn(view, 80))) <= 80

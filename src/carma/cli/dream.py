@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -80,7 +81,7 @@ def dream(
 
 def _here(store: Path | None, wishes: Wishes, settings: str, tell: bool, key_pipe: int | None) -> DreamReport:
     """The dream itself, in this process. key_pipe: where the data key of an encrypted memory comes from."""
-    from carma.healing.worker import cancelled_by_signals, key_from, settings_of, teller
+    from carma.healing.worker import cancelled_by_signals, key_from, reads_from, settings_of, teller
     from carma.memory.memory import Memory
 
     path, bounds = store_path(store), settings_of(settings)
@@ -91,6 +92,7 @@ def _here(store: Path | None, wishes: Wishes, settings: str, tell: bool, key_pip
         from carma.access.vault.datakey import DataKeyCipher
 
         key = {"cipher": DataKeyCipher(key_from(key_pipe))}
+    wishes = replace(wishes, reads=reads_from(sys.stdin.fileno())) if tell else wishes
     cancelled = cancelled_by_signals(with_parent=tell)
     with Memory.open(path, create=False, read_only=wishes.dry_run, settings=bounds, **key) as memory:
         return memory.dreamer.run(

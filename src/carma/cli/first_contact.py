@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from carma.cli.first_harm import destroy
+from carma.cli.first_harm import WAIT_S, destroy, heal_after
 from carma.errors import AccountNotFound, CarmaError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _KEY_S = 86_400.0
 
 def greet(fill: Path | None, harm: int = 0) -> Callable[[Server], None]:
     """What to do when the server is ready. fill: taken in by the account's memory if that is empty. harm: so
-    many of its fragments are destroyed then, and healed.
+    many of its fragments are destroyed then, shown as blanks, and healed.
     """
 
     def ready(server: Server) -> None:
@@ -81,4 +81,15 @@ def _fill(server: Server, account: Account, path: Path, harm: int) -> None:
                 return
             memory.ingest(path)
         if harm:
-            destroy(server, account, harm)
+            lost = destroy(server, account, harm)
+            print(_harmed(server, len(lost)), flush=True)
+            heal_after(server, account, WAIT_S)
+
+
+def _harmed(server: Server, lost: int) -> str:
+    """What was done to the memory, where to see it, and how to have it healed."""
+    where = "Blanks shows them, Dreams heals them" if server.has_dashboard else "a dream heals them"
+    return (
+        f"{lost} of its fragments were just destroyed on the disk, both copies. "
+        f"{where}; if nobody starts a dream, it begins in {WAIT_S:.0f} seconds.\n"
+    )

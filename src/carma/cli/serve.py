@@ -102,7 +102,7 @@ def serve(
             min=0,
             max=100,
             metavar="N",
-            help="With --fill: destroy so many of its fragments on the disk, to see them healed.",
+            help="With --fill: destroy so many of its fragments on the disk, to see them lost and healed.",
         ),
     ] = 0,
 ) -> None:

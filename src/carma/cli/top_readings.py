@@ -194,14 +194,15 @@ def memory_view(
 ) -> dict[str, Any]:  # fmt: skip
     """What is shown of a memory: its `stats`, its last dreams, the writes since `before` (moment, stats)."""
     vectors, sizes = stats["vectors"], stats["bytes"]
-    lost, rebuilt = stats["blanks"], stats["reconstructed"]
+    lost, rebuilt, repaired = stats["blanks"], stats["reconstructed"], stats["repaired"]
     sick = lost or stats["breaker"] or stats["gaps"] or vectors["error"]
     writes = None if before is None else (stats["writes"] - before[1]["writes"]) / max(at - before[0], 1e-3)
     return {
         "memory": target,
         "status": "degraded" if sick else "healthy",
         "fragments": {
-            "intact": stats["fragments"] - lost - rebuilt, "reconstructed": rebuilt, "blank": lost,
+            "intact": stats["fragments"] - lost - rebuilt - repaired, "repaired": repaired,
+            "reconstructed": rebuilt, "blank": lost,
         },
         "vectors": {"indexed": vectors["indexed"], "pending": vectors["pending"]},
         "writes": stats["writes"],

@@ -27,8 +27,10 @@ def topology(
     as_json: AsJson = False,
 ) -> None:
     """Draw tree and threads, coloured by state."""
-    from carma.healing.topology import write
+    from carma.healing.topology import check, write
 
+    out = out.expanduser()
+    check(out)
     with opened(store, read_only=True) as memory:
         drawn = memory.topology(threads=threads, limit=limit)
     write({"now": drawn}, out)

@@ -8,9 +8,10 @@ decoded. These are candidates; whether each can be read is for the reader to say
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import NamedTuple
 
-from carma.healing.priority import priority, references
+from carma.healing.priority import Threads, priority, references
 from carma.store.segments import REWRITTEN, is_log
 from carma.store.store import Store
 
@@ -26,7 +27,8 @@ WHERE live AND (expires IS NULL OR expires > :now) AND (
     OR segment IN (SELECT value FROM json_each(:missing)))
 """
 _COUNT = """
-SELECT coalesce(sum(r.lost_seq IS NULL), 0), coalesce(sum(r.lost_seq IS NOT NULL AND NOT r.exact), 0)
+SELECT coalesce(sum(r.lost_seq IS NULL), 0), coalesce(sum(r.lost_seq IS NOT NULL AND NOT r.exact), 0),
+coalesce(sum(r.lost_seq IS NOT NULL AND r.exact), 0)
 FROM fragments f LEFT JOIN blanks b ON b.seq = f.seq LEFT JOIN reconstructions r ON r.lost_seq = f.seq
 WHERE f.live AND (b.seq IS NOT NULL OR r.lost_seq IS NOT NULL)
 """
@@ -43,18 +45,23 @@ class Candidate(NamedTuple):
 
 
 class BlankCount(NamedTuple):
-    """As the ledger knows it: newest versions without a text, and with a reconstructed one."""
+    """As the ledger knows it: newest versions without a text, with a reconstructed one, and with the true one
+    in another place than their own.
+    """
 
     blanks: int
     reconstructed: int
+    repaired: int
 
 
-def candidates(store: Store) -> list[Candidate]:
-    """Newest versions that may be blank, the most urgent first."""
+def candidates(
+    store: Store, threads: Threads | None = None, reads: Mapping[str, int] | None = None
+) -> list[Candidate]:
+    """Newest versions that may be blank, the most urgent first. threads, reads: as `references` has them."""
     store.settle()
     bindings = {"now": store.clock.now(), "missing": json.dumps(sorted(_missing(store)))}
     rows = store.registry.rows(_CANDIDATES, bindings)
-    pointed_at = references(store, [row[4] for row in rows])
+    pointed_at = references(store, {row[4]: row[0] for row in rows}, threads=threads, reads=reads)
     found = [
         Candidate(seq, segment, offset, length, priority(_LOST, pointed_at[id], created / 1000))
         for seq, segment, offset, length, id, created in rows
@@ -63,7 +70,7 @@ def candidates(store: Store) -> list[Candidate]:
 
 
 def count_blanks(store: Store) -> BlankCount:
-    """How many blanks and reconstructed fragments the ledger knows of."""
+    """How many fragments that are not intact the ledger knows of, by state."""
     return BlankCount(*store.registry.rows(_COUNT)[0])
 
 

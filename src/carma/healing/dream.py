@@ -10,9 +10,9 @@ This is lazy rebuild in the background and not dreaming in any literal sense.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from carma.errors import CarmaError, ReadOnlyMemory
 from carma.healing import breaker
@@ -47,12 +47,14 @@ class Wishes:
 
     budget_s: less time than the plan allows. dry_run: say what would be done and write nothing. exact: try
     the exact rungs. sources: other memories, archives, exports, and folders that hold what was ingested.
+    reads: how often each loss was met lately, by id; what is asked for comes first.
     """
 
     budget_s: float | None = None
     dry_run: bool = False
     exact: bool = True
     sources: Sequence[str] = ()
+    reads: Mapping[str, int] = field(default_factory=dict)
 
 
 def dream(
@@ -258,7 +260,8 @@ class _Dream:
             cycle.begin()
             note_blanks(store, [Loss(lost.seq, lost.reason) for lost in losses])
         try:
-            Ladder(store, self._resources, self._replicas, cycle, exact=self._wishes.exact).climb(losses)
+            exactly, reads = self._wishes.exact, self._wishes.reads
+            Ladder(store, self._resources, self._replicas, cycle, exact=exactly, reads=reads).climb(losses)
         finally:
             if not self._wishes.dry_run:
                 # Whose true text is there again is lost no more, though its record is.

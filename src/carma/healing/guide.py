@@ -20,7 +20,7 @@ from carma.healing.sketch import Sketch
 from carma.healing.terms import pieces_of
 from carma.healing.units import units_of
 
-__all__ = ["coverage", "score"]
+__all__ = ["bits_of", "coverage", "score"]
 
 
 def score(sketch: Sketch, vectors: Vectors | None, texts: Sequence[str]) -> Vectors:
@@ -47,16 +47,17 @@ def coverage(sketch: Sketch, texts: Sequence[str]) -> Vectors:
     Of a sketch that is whole, what a text has beyond the terms counts against it (F1 instead of recall).
     """
     wanted = Counter(unit.plain for unit in sketch.units if unit.word)
-    total = _bits(wanted)
+    total = bits_of(wanted)
     found = []
     for text in texts:
         has = Counter(unit.plain for unit in units_of(text)[0] if unit.word)
-        common = _bits(wanted & has)
-        against = total + _bits(has) if sketch.whole else 2 * total
+        common = bits_of(wanted & has)
+        against = total + bits_of(has) if sketch.whole else 2 * total
         found.append(2 * common / against if against else 1.0)
     return np.asarray(found, np.float32)
 
 
-def _bits(counted: Counter[str]) -> float:
+def bits_of(counted: Counter[str]) -> float:
+    """What words cost together where nothing is known of what stands before them, in bits."""
     model = language()
     return sum(often * sum(map(model.bits, pieces_of(word))) for word, often in counted.items())

@@ -1,14 +1,15 @@
 """The ladder for texts: each lost fragment climbs from the cheapest exact rung to the last semantic one.
 
-A new text is written only if it is better than what stands: exact outranks every guess, and among guesses the
-score against the sketch decides, so it never falls from cycle to cycle. What is written is a record of its
+A new text is written only if it is better than what stands: whatever rung it comes from, it is held against
+the digest first, and exact outranks every guess; among guesses the score (`judge.py`) decides, so it never
+falls from cycle to cycle. What is written is a record of its
 own that points at the lost write; it never takes its place. Whether the write is still the newest, and
 whether everything that is quoted is still there, is asked again under the turn.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from carma.errors import CarmaError, EmbedderError
@@ -49,11 +50,22 @@ class _Made(NamedTuple):
 
 
 class Ladder:
-    """Texts for lost fragments, in one cycle. exact: try the rungs that give the true text."""
+    """Texts for lost fragments, in one cycle.
+
+    exact: try the rungs that give the true text. reads: how often a loss was met, by id in hexadecimal.
+    """
 
     def __init__(
-        self, store: Store, resources: Resources, replicas: Replicas, cycle: Cycle, *, exact: bool
+        self,
+        store: Store,
+        resources: Resources,
+        replicas: Replicas,
+        cycle: Cycle,
+        *,
+        exact: bool,
+        reads: Mapping[str, int] | None = None,
     ) -> None:
+        self._reads = reads or {}
         self._store = store
         self._resources = resources
         self._cycle = cycle
@@ -76,7 +88,8 @@ class Ladder:
             self._cycle.reasons.update(self._models.troubles)
 
     def _in_order(self, losses: Sequence[Lost]) -> list[Lost]:
-        counts = references(self._store, [lost.id for lost in losses])
+        writes = {lost.id: lost.seq for lost in losses}
+        counts = references(self._store, writes, threads=self._resources.threads, reads=self._reads)
         return sorted(losses, key=lambda x: (-priority(_LOST, counts[x.id], x.created_ms / 1000), x.seq))
 
     def _stood(self, lost: Lost) -> Standing:
@@ -141,20 +154,25 @@ class Ladder:
         if guess is None or (told is not None and not guess.exact):
             # A sketch with all terms knows the signs between the words too, which the index does not.
             guess = told or guess or self._composed(sketch, around)
+        guess = self._proven_or(guess, lost)
         if guess is None or guess.score < 1.0:
-            written = self._models.write(lost, sketch, around)
-            if written is not None and (guess is None or written.score > guess.score):
+            written = self._proven_or(self._models.write(lost, sketch, around), lost)
+            if written is not None and (guess is None or _rank(written) > _rank(guess)):
                 guess = written
-        if guess is not None and self._is_true(guess.text, lost):
-            guess = Guess(guess.text, guess.rung, True, 1.0)
         return guess
+
+    def _proven_or(self, guess: Guess | None, lost: Lost) -> Guess | None:
+        """A guess that has the lost text's digest is none: it is the truth."""
+        if guess is None or guess.exact or not self._is_true(guess.text, lost):
+            return guess
+        return Guess(guess.text, guess.rung, True, 1.0)
 
     def _is_true(self, text: str, lost: Lost) -> bool:
         return bool(lost.digest) and self._store.sealing.text_digest(text).startswith(lost.digest)
 
     def _is_better(self, guess: Guess, lost: Lost) -> bool:
         stood = self._stood(lost)
-        return (guess.exact, guess.score) > (stood.exact, stood.score)
+        return _rank(guess) > (stood.exact, stood.score)
 
     def _composed(self, sketch: Sketch | None, around: Around) -> Guess | None:
         """The composer, without the embedder once that has failed."""
@@ -217,6 +235,11 @@ class Ladder:
             "repaired" if guess.exact else "reconstructed", made.since, guess.similarity, guess.confidence,
             made.until,
         )  # fmt: skip
+
+
+def _rank(guess: Guess) -> tuple[bool, float]:
+    """What is true outranks every guess."""
+    return guess.exact, guess.score
 
 
 def _may_stand(view: View, made: _Made) -> bool:

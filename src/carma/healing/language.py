@@ -82,6 +82,11 @@ class Language:
         pile.take((self.starts[number], self.widths[number], _BITS))
         return number
 
+    def expects(self, number: int, before: Sequence[int]) -> bool:
+        """Whether `number` is among the pieces that often follow `before`."""
+        habit = self._habit(before)
+        return habit is not None and number in habit.places
+
     def bits(self, number: int) -> float:
         """What a piece costs where nothing is known of what stands before it, in bits."""
         return _BITS - log2(max(self.widths[number], 1))

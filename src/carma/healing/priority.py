@@ -1,7 +1,8 @@
 """Which loss is repaired first: a pure function, and what it needs to know of a memory.
 
 Fewest spare shards first, because a stripe without one does not outlive the next bad sector. Then what is
-referenced most (children, threads, recent reads), because its loss is felt most. Then the oldest.
+referenced most (children, threads, the last reads that met the loss), because its loss is felt most. Then the
+oldest.
 
 The three stand in one number, so that a reader of a blank can compare: the digits of the first, then of the
 second, then of the third, 53 bits in all, which a float holds exactly.
@@ -10,11 +11,17 @@ second, then of the third, 53 bits in all, which a float holds exactly.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 
 from carma.store.store import Store
 
-__all__ = ["MOST_SPARE", "priority", "references"]
+__all__ = ["MOST_COUNTED", "MOST_SPARE", "Threads", "priority", "references"]
+
+Threads = Callable[[Sequence[int]], Mapping[int, int]]
+"""How many threads begin at some writes, by their numbers, as far as their vectors are left."""
+MOST_COUNTED = 256
+"""Of so many losses at most the threads are counted, which takes a search for each; of more, of none."""
 
 MOST_SPARE = 8
 """Spare shards of a stripe at most; nothing is less urgent than having them all."""
@@ -45,9 +52,22 @@ def priority(spare: int, references: int, created_s: float) -> float:
 
 
 def references(
-    store: Store, ids: Sequence[bytes], more: Mapping[bytes, int] | None = None
+    store: Store,
+    writes: Mapping[bytes, int],
+    *,
+    threads: Threads | None = None,
+    reads: Mapping[str, int] | None = None,
 ) -> dict[bytes, int]:
-    """How many live fragments stand below each of these, and what `more` adds (threads, reads)."""
-    rows = store.registry.rows(_CHILDREN, (json.dumps([id.hex() for id in ids]),))
-    below = dict(rows)
-    return {id: below.get(id, 0) + (more or {}).get(id, 0) for id in ids}
+    """How many live fragments stand below each of these or are joined to it, and how often it was asked for.
+
+    writes: the number of the newest write of each, by its id. reads: by id in hexadecimal.
+    """
+    rows = store.registry.rows(_CHILDREN, (json.dumps([id.hex() for id in writes]),))
+    found: Counter[bytes] = Counter(dict(rows))
+    for id in writes:
+        found[id] += (reads or {}).get(id.hex(), 0)
+    if threads is not None and len(writes) <= MOST_COUNTED:
+        joined = threads(list(writes.values()))
+        for id, seq in writes.items():
+            found[id] += joined.get(seq, 0)
+    return {id: found[id] for id in writes}

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from carma.healing.condense import Condenser
 from carma.healing.exact import Exact
 from carma.healing.model import LanguageModel
+from carma.healing.priority import Threads
 from carma.healing.selection import Embed
 
 __all__ = ["Resources"]
@@ -34,8 +35,9 @@ def _nothing(seconds: float) -> Mapping[str, int]:
 class Resources:
     """vectors: of writes, as far as they survive, shape (d,) each. nearest: the writes nearest to a vector.
 
-    embed: loads the embedder when it is first called. reindex: makes lost or stale indexes again within so
-    many seconds, and says what was made. purge: leaves no vector of what is not alive in any file.
+    threads: how many begin at each write. embed: loads the embedder when it is first called. reindex: makes
+    lost or stale indexes again within so many seconds, and says what was made. purge: leaves no vector of
+    what is not alive in any file.
     """
 
     exact: Exact
@@ -43,6 +45,7 @@ class Resources:
     embed: Embed | None = None
     vectors: Callable[[Sequence[int]], Mapping[int, Floats]] = _none
     nearest: Callable[[Floats, int], Sequence[int]] = lambda vector, count: ()
+    threads: Threads = lambda seqs: {}
     reindex: Callable[[float], Mapping[str, int]] = _nothing
     purge: Callable[[], None] = lambda: None
     model: LanguageModel | None = None

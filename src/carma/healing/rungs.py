@@ -1,6 +1,6 @@
 """The semantic rungs: words, composer, language model; each a guess that says how good it is.
 
-All texts are scored against one sketch, so that a later cycle can tell whether it has something better. The
+All texts are judged alike (`judge.py`), so that a later cycle can tell whether it has something better. The
 words of the true text in their order outrank everything that is composed. A text that turns out to have the
 lost text's digest is no guess any more.
 """
@@ -15,7 +15,9 @@ from typing import NamedTuple
 from carma.errors import EmbedderError, ModelError
 from carma.healing.compose import compose
 from carma.healing.confidence import Features, confidence_of
+from carma.healing.context import Nearby
 from carma.healing.guide import score
+from carma.healing.judge import belongs, says, worth
 from carma.healing.lost import Lost
 from carma.healing.model import LanguageModel, ModelRequest
 from carma.healing.resources import Resources
@@ -31,11 +33,11 @@ __all__ = ["Guess", "Models", "Words", "composed", "nearby_texts"]
 
 _LEARN_TEXTS = 4_000
 """Intact texts that teach how this memory is written."""
-MOST_GUESSED = 0.99
-"""The score of a text that has all terms of a sketch which did not keep all of the text's."""
 _FAILURES = 3
 """A language model that failed so often in a row is not asked again in this cycle."""
 _MOST_CHARACTERS = 4_000
+_CHARACTERS_PER_TERM = 5
+"""With the gap before it; by it a model is told how long the lost text was."""
 
 
 class Guess(NamedTuple):
@@ -125,9 +127,11 @@ def composed(sketch: Sketch | None, around: Around, embed: Embed | None) -> Gues
     if not made.text:
         return None
     sources = tuple(bytes.fromhex(source) for source in made.sources)
-    whole = sketch is not None and sketch.whole
-    worth = made.similarity if whole else min(made.similarity, MOST_GUESSED)
-    return Guess(made.text, "compose", False, worth, made.confidence, made.similarity, made.method, sources)
+    if sketch is not None and says(sketch) and not sketch.whole:
+        value = worth(sketch, made.similarity, made.text, around.context.nearest())
+    else:
+        value = made.similarity
+    return Guess(made.text, "compose", False, value, made.confidence, made.similarity, made.method, sources)
 
 
 class Models:
@@ -140,8 +144,11 @@ class Models:
         self.troubles: Counter[str] = Counter()
 
     def write(self, lost: Lost, sketch: Sketch | None, around: Around) -> Guess | None:
-        """What the model writes, scored against the sketch; None without model, sketch or answer."""
-        if self._model is None or sketch is None or self._failed >= _FAILURES:
+        """What the model writes, judged as the composer's text is; None without model, answer, or anything
+        to ask it about.
+        """
+        context = around.context.nearest()
+        if self._model is None or self._failed >= _FAILURES or not (says(sketch) or context):
             return None
         try:
             text = self._model.rebuild(_request(lost, sketch, around))
@@ -150,15 +157,22 @@ class Models:
             self._failed += 1
             self.troubles[f"language model: {error.reason}"] += 1
             return None
+        near, value = self._judged(sketch, text, context)
+        share, terms = (sketch.share, len(sketch.units)) if sketch is not None else (0.0, 0)
+        features = Features(similarity=near, share=share, terms=terms, exact=False, context=len(context))
+        sources = tuple(bytes.fromhex(one.id) for one in context)
+        return Guess(text, "model", False, value, confidence_of(features), near, "language model", sources)
+
+    def _judged(self, sketch: Sketch | None, text: str, context: Sequence[Nearby]) -> tuple[float, float]:
+        """How near a text comes to the sketch (0 where that says nothing), and what it is worth."""
+        if sketch is None or not says(sketch):
+            try:
+                return 0.0, belongs(text, context, self._embed) if self._embed is not None else 0.0
+            except EmbedderError:
+                return 0.0, 0.0
         vectors = self._embedded(text) if sketch.signs else None
         near = float(score(sketch, vectors, [text])[0])
-        context = around.context.nearby
-        features = Features(
-            similarity=near, share=sketch.share, terms=len(sketch.units), exact=False, context=len(context)
-        )
-        sources = tuple(bytes.fromhex(one.id) for one in context)
-        worth = min(near, MOST_GUESSED)
-        return Guess(text, "model", False, worth, confidence_of(features), near, "language model", sources)
+        return near, worth(sketch, near, text, context)
 
     def _embedded(self, text: str) -> Vectors | None:
         try:
@@ -167,7 +181,7 @@ class Models:
             return None
 
 
-def _request(lost: Lost, sketch: Sketch, around: Around) -> ModelRequest:
+def _request(lost: Lost, sketch: Sketch | None, around: Around) -> ModelRequest:
     return ModelRequest(
         kind=lost.kind,
         parent=around.parent.text if around.parent is not None else None,
@@ -175,7 +189,8 @@ def _request(lost: Lost, sketch: Sketch, around: Around) -> ModelRequest:
         after=[one.text for one in around.after],
         children=[one.text for one in around.children],
         threads=[one.text for one in around.threads],
-        terms=sketch.terms,
+        terms=sketch.terms if sketch is not None else (),
+        characters=_CHARACTERS_PER_TERM * sketch.total if sketch is not None else 0,
     )
 
 

@@ -6,15 +6,16 @@ machine. What it does it tells as lines of JSON on its standard error, and its r
 standard output. The key of an encrypted memory comes through a pipe of its own, which is read once and
 closed: a command line and an environment can be read by others.
 
-Its standard input is a pipe that its parent holds and never writes to: when the parent is gone the pipe ends,
-and the dream ends after the step it is in. Rejected: a shared queue (`multiprocessing` would import the
-caller's main module again).
+Its standard input is a pipe that its parent holds. One line comes through it: which losses readers have met.
+When the parent is gone the pipe ends, and the dream ends after the step it is in. Rejected: a shared queue
+(`multiprocessing` would import the caller's main module again).
 """
 
 from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -37,6 +38,7 @@ __all__ = [
     "cancelled_by_signals",
     "command",
     "key_from",
+    "reads_from",
     "settings_of",
     "teller",
 ]
@@ -46,6 +48,9 @@ _KILL_AFTER_S = 10.0
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "ORT_NUM_THREADS")
 _ERROR_BYTES = 4096
 _KEY_BYTES = 32
+_READS_WAIT_S = 1.0
+_MOST_READS_BYTES = 1 << 16
+"""As much as a pipe takes without being read: 1,024 ids and their counts."""
 
 Orders = Callable[[], bool]
 """Asked before every step whether to stop."""
@@ -96,6 +101,9 @@ class DreamProcess:
                 raise DreamFailed("The dream was stopped before it began.")
             process = self._process = self._start()
         assert process.stdout is not None and process.stderr is not None and process.stdin is not None
+        with suppress(OSError):  # It has ended already, and says why.
+            process.stdin.write(json.dumps(dict(self._wishes.reads)).encode() + b"\n")
+            process.stdin.flush()
         listener = threading.Thread(
             target=self._listen, args=(process.stderr, progress), name="carma-dream-news", daemon=True
         )
@@ -194,6 +202,19 @@ def key_from(pipe: int) -> bytes:
     if len(key) != _KEY_BYTES:
         raise InvalidInput(f"What came through the pipe {pipe} is no data key.")
     return key
+
+
+def reads_from(stream: int) -> dict[str, int]:
+    """How often losses were met, as `DreamProcess` tells it in the first line of standard input."""
+    line = b""
+    with suppress(OSError, ValueError):
+        while len(line) < _MOST_READS_BYTES and select.select([stream], [], [], _READS_WAIT_S)[0]:
+            part = os.read(stream, 1)
+            if part in (b"", b"\n"):
+                break
+            line += part
+        return {str(id): int(count) for id, count in json.loads(line).items()}
+    return {}
 
 
 def cancelled_by_signals(*, with_parent: bool) -> Orders:

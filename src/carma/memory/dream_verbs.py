@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 
 from carma.errors import InvalidInput
 from carma.healing import dreamlog
@@ -34,7 +35,7 @@ class DreamVerbs(HealVerbs):
     def dreamer(self) -> Dreamer:
         """What runs the dreams of this memory."""
         if self._dreamer is None:
-            self._dreamer = Dreamer(self._parts, self.repair_index)
+            self._dreamer = Dreamer(self._parts, partial(self.repair_index, only_damaged=True))
         return self._dreamer
 
     def dream(
@@ -57,11 +58,17 @@ class DreamVerbs(HealVerbs):
         has no proof. progress: told (done, of how many, what) before each step. in_process: do not start a
         process for it. cancelled: asked before each step (only in this process).
 
-        Raises ReadOnlyMemory, MemoryBusy (a dream runs already), InvalidInput.
+        Raises ReadOnlyMemory, MemoryBusy (a dream runs already), InvalidInput (also where a source is not
+        there).
         """
         self._ready()
         if budget_s is not None and not budget_s >= 0:
             raise InvalidInput(f"budget_s is {budget_s}; a dream has at least 0 seconds.")
+        for source in absolute(sources):
+            if not os.path.exists(source):
+                raise InvalidInput(
+                    f"There is no source {source}.", hint="Nothing was begun. Look at its name and try again."
+                )
         wishes = Wishes(budget_s=budget_s, dry_run=dry_run, exact=exact, sources=absolute(sources))
         with nullcontext() if dry_run else self._actor.long():
             return self.dreamer.run(

@@ -11,6 +11,8 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -25,6 +27,7 @@ from carma.healing.dream import Wishes, dream
 from carma.healing.model import LanguageModel
 from carma.healing.resources import Resources
 from carma.healing.worker import DreamProcess, Orders
+from carma.memory.overview import thread_counts
 from carma.memory.parts import Parts
 from carma.reports import DreamReport
 
@@ -61,6 +64,7 @@ class Dreamer:
         cancelled: Orders = lambda: False,
     ) -> DreamReport:
         """One dream, here or in a process of its own. Raises ReadOnlyMemory, MemoryBusy, InvalidInput."""
+        wishes = replace(wishes, reads={**self._parts.felt.counts(), **wishes.reads})
         here = in_process or model is not None or self._store.read_only or not self._can_be_elsewhere()
         if here:
             resources = self._resources(model)
@@ -138,6 +142,7 @@ class Dreamer:
             embed=keeper.embed,
             vectors=self._vectors,
             nearest=self._nearest,
+            threads=partial(thread_counts, keeper.meaning),
             reindex=self._reindexed,
             purge=lambda: keeper.meaning.purge(),
             model=model,

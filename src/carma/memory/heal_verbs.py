@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from carma.errors import EmbedderError, InvalidInput, ReadOnlyMemory
@@ -15,6 +16,7 @@ from carma.healing.reindex import rebuild_registry, registry_is_sound
 from carma.healing.scan import take_note
 from carma.memory.base import Base
 from carma.memory.gathering import Gathered, weight
+from carma.memory.overview import thread_counts
 from carma.models import Fragment
 from carma.reports import ScanReport
 
@@ -56,7 +58,8 @@ class HealVerbs(Base):
         most = self._limit(limit)
         found: builtins.list[Fragment] = []
         gathered = Gathered(self._store.settings.answer_bytes, "Ask for a smaller limit.")
-        for each in candidates(self._store):
+        threads = partial(thread_counts, self._keeper.meaning)
+        for each in candidates(self._store, threads, self._parts.felt.counts()):
             fragment = self._reader.at(each.seq, each.segment, each.offset, each.length)
             if fragment.state not in wanted:
                 continue
@@ -77,25 +80,30 @@ class HealVerbs(Base):
         with self._actor.long():
             return breaker.clear(self._store)
 
-    def repair_index(self, *names: str) -> dict[str, Any]:
-        """Make the index anew from segments and manifests, where it is damaged or stale.
+    def repair_index(self, *names: str, only_damaged: bool = False) -> dict[str, Any]:
+        """Make the index anew from segments and manifests.
 
-        names: "registry" (tree, metadata, words, damage ledger) or "vectors": make these anew in any case.
-        Reading goes on meanwhile. The counts: which were rebuilt, fragments, vectors, and how many vectors
-        are still to be made. Raises InvalidInput, ReadOnlyMemory, MemoryBusy, StorageError.
+        names: "registry" (tree, metadata, words, damage ledger) or "vectors"; none: both. What is damaged or
+        stale is made anew whether it is named or not. only_damaged: nothing but that. A vector that can still
+        be read is not computed again. Reading goes on meanwhile. The counts: which were rebuilt, fragments,
+        vectors, and how many vectors are still to be made. Raises InvalidInput, ReadOnlyMemory, MemoryBusy,
+        StorageError.
         """
         self._ready()
         unknown = set(names) - set(_INDEXES)
         if unknown:
-            raise InvalidInput(f"There is no index {', '.join(sorted(unknown))}; there are {_INDEXES}.")
+            raise InvalidInput(
+                f"There is no index {', '.join(sorted(unknown))}; there are {', '.join(_INDEXES)}."
+            )
         if self._store.read_only:
             raise ReadOnlyMemory("This memory was opened read-only.")
+        asked = () if only_damaged else names or _INDEXES
         rebuilt = []
-        if "registry" in names or not registry_is_sound(self._store):
+        if "registry" in asked or not registry_is_sound(self._store):
             rebuild_registry(self._store)
             self._keeper.meaning.reset()
             rebuilt.append("registry")
-        if "vectors" in names or self._vectors_are_damaged():
+        if "vectors" in asked or self._vectors_are_damaged():
             self._rebuild_vectors()
             rebuilt.append("vectors")
         fresh = self._keeper.freshness()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,9 +13,10 @@ from carma.models import Fragment
 from carma.reports import Spot, Thread, Topology
 
 if TYPE_CHECKING:
+    from carma.memory.meaning import Meaning
     from carma.memory.parts import Parts
 
-__all__ = ["overview"]
+__all__ = ["overview", "thread_counts"]
 
 _LABEL = 80
 _NEAREST = 4
@@ -88,3 +90,19 @@ def _threads(parts: Parts, found: list[Fragment]) -> tuple[Thread, ...]:
                     first, second = sorted((ids[row], ids[other]))
                     joined[first, second] = cosine
     return tuple(Thread(first=a, second=b, weight=round(w, 4)) for (a, b), w in sorted(joined.items()))
+
+
+def thread_counts(meaning: Meaning, seqs: Sequence[int]) -> dict[int, int]:
+    """How many threads begin at each write, 0 to 4; only of those whose vectors are left."""
+    index = meaning.index
+    if index is None or not len(index) or not seqs:
+        return {}
+    rows = meaning.columns.row_of(list(seqs))
+    there = np.flatnonzero(rows >= 0)
+    vectors = index.vectors(rows[there])
+    there = there[np.isfinite(vectors).all(axis=1)]
+    if not len(there):
+        return {}
+    near, scores = index.search_batch(index.vectors(rows[there]), _NEAREST + 1)
+    joined = ((near != rows[there][:, None]) & (near >= 0) & (scores >= _NEAR)).sum(axis=1)
+    return {seqs[at]: min(count, _NEAREST) for at, count in zip(there.tolist(), joined.tolist(), strict=True)}

@@ -5,7 +5,7 @@ embedder.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from carma.config import Settings
 from carma.embed import Embedder, Fingerprint, MiniLM
@@ -13,6 +13,7 @@ from carma.embed.by_name import embedder_by_name
 from carma.errors import CarmaError, EmbedderMismatch
 from carma.healing.condense import Condenser
 from carma.healing.exact import Exact
+from carma.healing.felt import Felt
 from carma.memory.acting import Actor
 from carma.memory.browse import Browser
 from carma.memory.find import Finder
@@ -45,6 +46,7 @@ class Parts:
     keeper: Keeper
     upkeep: Upkeep
     actor: Actor
+    felt: Felt = field(default_factory=Felt)
 
 
 def open_memory_parts(

@@ -27,7 +27,10 @@ class ReadVerbs(Base):
         self._ready()
         key = id_bytes(id)
         if version is None:
-            return self._finder.current(key) or self._reader.current(key)
+            found = self._finder.current(key) or self._reader.current(key)
+            if found.state != "intact":
+                self._parts.felt.read(found.id)
+            return found
         for fragment in self._reader.versions(key, version):
             return fragment
         raise FragmentNotFound(f"Fragment {id} has no version {version}.")
@@ -141,10 +144,14 @@ class ReadVerbs(Base):
         """
         self._ready()
         with self._gathering("Ask for a smaller limit."):
-            return self._finder.search(
+            result = self._finder.search(
                 query, vector, self._limit(limit), mode, Scope(user, agent, session, where), under, min_score,
                 diversity, explain,
             )  # fmt: skip
+        for hit in result.hits:
+            if hit.fragment.state != "intact":
+                self._parts.felt.read(hit.fragment.id)
+        return result
 
     def search_many(
         self,

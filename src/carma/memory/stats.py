@@ -18,7 +18,8 @@ __all__ = ["stats"]
 def stats(parts: Parts) -> dict[str, Any]:
     """What is stored, where, how whole it is, and how fresh the indexes are. All sizes in bytes.
 
-    blanks, reconstructed: as the damage ledger knows it; a scan looks. gaps: numbers of writes that nothing
+    blanks, reconstructed, repaired: as the damage ledger knows it; a scan looks. What a read decodes from
+    parity counts as intact until its file is made again. gaps: numbers of writes that nothing
     names. segments: files of records, parity not counted.
     """
     store = parts.store
@@ -28,7 +29,7 @@ def stats(parts: Parts) -> dict[str, Any]:
         "SELECT coalesce(sum(live), 0), count(*), coalesce(sum(kind='tombstone'), 0) FROM fragments"
     )[0]
     kinds = dict(registry.rows("SELECT kind, count(*) FROM fragments WHERE live GROUP BY kind ORDER BY kind"))
-    blanks, reconstructed = count_blanks(store)
+    blanks, reconstructed, repaired = count_blanks(store)
     places = (*COPIES, "parity", "index", "quarantine")
     return {
         "path": store.folder,
@@ -38,6 +39,7 @@ def stats(parts: Parts) -> dict[str, Any]:
         "fragments": live,
         "blanks": blanks,
         "reconstructed": reconstructed,
+        "repaired": repaired,
         "kinds": kinds,
         "versions": versions - tombstones,
         "deleted": tombstones,

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from carma.embed import Embedder, MiniLM
-from carma.errors import InvalidInput, MissingExtra
+from carma.errors import MissingExtra
 from carma.healing import topology
+from carma.ports.outfile import check_folder
 from carma.prove.experiment import Plan, Run, Tell, conduct
 from carma.prove.figures import figures
 from carma.prove.page import write_pngs, write_report
@@ -29,10 +30,17 @@ def prove(
     Raises InvalidInput (a path, a share, a kind of damage or a folder that cannot be used) before anything is
     done.
     """
-    if out is not None and out.exists() and not out.is_dir():
-        raise InvalidInput(f"{out} is not a folder.", hint="Name another with --out.")
+    made = out is not None and not out.exists()
+    if out is not None:
+        check_folder(out)
     embedder = embedder or MiniLM()
-    run = conduct(plan, embedder=embedder, tell=tell)
+    try:
+        run = conduct(plan, embedder=embedder, tell=tell)
+    except BaseException:
+        if out is not None and made:
+            with suppress(OSError):
+                out.rmdir()  # Nothing came of it, so nothing is left.
+        raise
     report = figures(run, embedder)
     if out is not None:
         _write(run, report, out)

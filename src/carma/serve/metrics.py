@@ -125,10 +125,11 @@ class _Gauges:
         """The gauges as they are now."""
         seats = self._block.health()
         lost, rebuilt = sum(each.blanks for each in seats), sum(each.reconstructed for each in seats)
-        whole = sum(each.fragments for each in seats) - lost - rebuilt
+        repaired = sum(each.repaired for each in seats)
+        whole = sum(each.fragments for each in seats) - lost - rebuilt - repaired
         yield _family(
             "carma_fragments", "Fragments, as seats were last seen.", "state",
-            {"intact": whole, "reconstructed": rebuilt, "blank": lost},
+            {"intact": whole, "repaired": repaired, "reconstructed": rebuilt, "blank": lost},
         )  # fmt: skip
         yield _family(
             "carma_vectors", "Vectors in the indexes, and still to be made.", "state",

@@ -42,6 +42,7 @@ class SeatHealth:
     fragments: int = 0
     blanks: int = 0
     reconstructed: int = 0
+    repaired: int = 0
     indexed: int = 0
     pending: int = 0
     checked: float = 0.0
@@ -277,6 +278,7 @@ def _health(seat: int, memory: Memory, now: float) -> SeatHealth:
         fragments=stats["fragments"],
         blanks=stats["blanks"],
         reconstructed=stats["reconstructed"],
+        repaired=stats["repaired"],
         indexed=vectors["indexed"],
         pending=vectors["pending"],
         checked=now,

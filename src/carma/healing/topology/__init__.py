@@ -8,6 +8,6 @@ from __future__ import annotations
 from carma.healing.topology.layout import layout
 from carma.healing.topology.picture import write_png
 from carma.healing.topology.views import Topologies
-from carma.healing.topology.write import write, write_html, write_json
+from carma.healing.topology.write import check, write, write_html, write_json
 
-__all__ = ["Topologies", "layout", "write", "write_html", "write_json", "write_png"]
+__all__ = ["Topologies", "check", "layout", "write", "write_html", "write_json", "write_png"]

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from carma.errors import InvalidInput
 from carma.healing.topology.page import page
 from carma.healing.topology.picture import write_png
 from carma.healing.topology.views import Topologies, named
+from carma.ports.outfile import check_file
 
-__all__ = ["write", "write_html", "write_json"]
+__all__ = ["check", "write", "write_html", "write_json"]
+
+
+def check(path: str | Path) -> None:
+    """Return if `write` can write there. Raises InvalidInput for a suffix that it does not know, and where no
+    file can be written.
+    """
+    _writer(path)
+    check_file(Path(path))
 
 
 def write(topologies: Topologies, path: str | Path) -> None:
@@ -19,13 +29,18 @@ def write(topologies: Topologies, path: str | Path) -> None:
     Raises InvalidInput for another suffix, for none or more than nine topologies, or where one holds a
     fragment twice; MissingExtra for .png without the extra `report`; OSError.
     """
+    _writer(path)(topologies, path)
+
+
+def _writer(path: str | Path) -> Callable[[Topologies, str | Path], None]:
+    """What writes the form that a suffix names. Raises InvalidInput."""
     writers = {".html": write_html, ".png": write_png, ".json": write_json}
     suffix = Path(path).suffix.lower()
     if suffix not in writers:
         raise InvalidInput(
             f"A topology is written as {', '.join(writers)}, not {suffix or 'without a suffix'}."
         )
-    writers[suffix](topologies, path)
+    return writers[suffix]
 
 
 def write_html(topologies: Topologies, path: str | Path) -> None:

@@ -1,4 +1,4 @@
-"""The quality curve as a picture: the mean similarity of what is reconstructed, dream by dream.
+"""A curve as a picture: the mean score of what is reconstructed, dream by dream.
 
 Only numbers go into it, so the markup is ours from end to end.
 """

@@ -43,7 +43,10 @@ def results(report: DreamReport) -> None:
                 "rebuilt from meaning": count(report.reconstructed),
                 "still blank": count(report.still_blank),
                 "files repaired": count(report.files_repaired),
-                "quality": "nothing is reconstructed" if report.score is None else percent(report.score),
+                "share of kept terms": "nothing is reconstructed"
+                if report.score is None
+                else percent(report.score),
+                "confidence": _sure(report),
             })  # fmt: skip
             if report.error:
                 line(report.error, "p", "chip bad")
@@ -57,16 +60,25 @@ def results(report: DreamReport) -> None:
                 table(("reason", "times"), sorted(report.reasons.items(), key=lambda each: -each[1]))
 
 
+def _sure(report: DreamReport) -> str:
+    """The mean confidence of what this dream rebuilt; it is calibrated, the score is not."""
+    if not report.reconstructed:
+        return "nothing was rebuilt"
+    said = [step.confidence for step in report.steps if step.confidence is not None]
+    return f"{percent(sum(said) / len(said))} on the average" if said else "see its steps"
+
+
 def quality(reports: Sequence[DreamReport]) -> None:
     """The curve over several dreams, oldest first in the picture."""
     points = sorted((each.cycle, each.score) for each in reports if each.score is not None)
-    with card("Quality"):
+    with card("Share of kept terms"):
         hint(
-            "How close what was rebuilt comes to the sketches that were kept: "
-            "the mean similarity after each dream."
+            "How much of what the sketches kept stands in what was rebuilt: the mean score after each dream. "
+            "It says that nothing kept was lost again, not that a text is true; for that there is the "
+            "confidence."
         )
         if points:
-            ui.html(curve(points, f"Quality of {len(points)} dreams"), sanitize=False)
+            ui.html(curve(points, f"Share of kept terms after {len(points)} dreams"), sanitize=False)
         else:
             line("Nothing is reconstructed, so there is nothing to measure.", "p")
 
@@ -86,7 +98,7 @@ def steps(found: Sequence[Step]) -> None:
                         line(f"{step.before} → {step.after}", "span")
                     with row():
                         if step.similarity is not None:
-                            chip(f"similarity {step.similarity:.2f}")
+                            chip(f"kept terms {percent(step.similarity)}")
                         if step.confidence is not None:
                             chip(f"confidence {percent(step.confidence)}")
                         line(seconds(step.latency_ms / 1000), "span", "soft")

@@ -89,7 +89,9 @@ def _pair(view: View, fragment: Fragment, sources: list[Fragment], show: object)
                 fragment_text(fragment, _TEXT)
                 facts({
                     "confidence": percent(repair.confidence),
-                    "similarity": "unknown" if repair.similarity is None else f"{repair.similarity:.2f}",
+                    "share of kept terms": "unknown"
+                    if repair.similarity is None
+                    else percent(repair.similarity),
                     "method": repair.method or repair.rung,
                     "dream": "unknown" if repair.cycle is None else str(repair.cycle),
                     "rebuilt": ago(repair.when, view.now),
