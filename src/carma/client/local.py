@@ -24,6 +24,7 @@ LOCAL: Final = {
     "export": "Run `carma export` where the memory lies.",
     "flush": "The server embeds by itself; a search says when it is degraded.",
     "import_": "Run `carma import` where the memory lies, or add the texts.",
+    "look": "The server looks by itself; scan() asks it to look now.",
     "reembed": "Run `carma reembed` where the memory lies.",
     "repair_index": "Run `carma repair-index` where the memory lies.",
     "rest": "The server rests by itself.",
