@@ -124,6 +124,15 @@ def test_every_answer_has_its_shape(name: str, described: dict[str, Any], served
             _checked(described, name, answer)
 
 
+def test_what_never_became_a_request_has_its_shape_too(described: dict[str, Any], served: Running) -> None:
+    """A head over its bound is refused before there is a request; with an id all the same."""
+    with served.user() as client:
+        answer = client.get("/v1/fragments", params={"where": "x" * 40_000})
+        assert answer.status_code == 431
+        _checked(described, "list", answer)
+        assert answer.json()["instance"].endswith(answer.headers["x-request-id"])
+
+
 _SCHEMATHESIS = Path(sys.executable).with_name("st")
 _HOOKS = Path(__file__).with_name("schemathesis_hooks.py")
 _CONFIG = """
@@ -133,6 +142,10 @@ hooks = "HOOKS"
 [[operations]]
 include-operation-id = "rotate_key"
 headers = { Authorization = "Bearer SPARE" }
+
+# A query over its bound may be over the bound of a head too.
+[checks.negative_data_rejection]
+expected-statuses = [400, 401, 403, 404, 405, 406, 409, 415, 422, 428, 429, 431, "5xx"]
 
 # While the memory dreams, who writes or wants another dream may be told to come again.
 [[operations]]
