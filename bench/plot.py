@@ -52,7 +52,8 @@ def growth_plot(growth: Measurement, path: Path) -> Path:
         axis.set_xlabel("fragments")
         axis.set_ylabel(unit)
         axis.grid(True, which="major", alpha=0.3)
-    axes.flat[0].legend(fontsize=11)
+    lines, names = axes.flat[0].get_legend_handles_labels()
+    figure.legend(lines, names, fontsize=12, ncols=len(names), loc="outside lower center", frameon=False)
     figure.suptitle(
         "Growth: real paragraphs up to 100,000, synthetic vectors at 1,000,000 (two cores)", fontsize=15
     )
