@@ -350,8 +350,8 @@ async def _audit(memory: AsyncClient, seat: Seat, tally: Tally, chance: random.R
 
 VERBS: dict[str, Callable[[AsyncClient, Seat, Tally, random.Random], Awaitable[None]]] = {
     "get": _get, "get deleted": _get_deleted, "search": _search, "search by words": _words, "add": _add,
-    "delete": _delete, "update": _update, "list": _list, "history": _history, "tree": _tree, "blanks": _blanks,
-    "usage": _usage, "audit": _audit,
+    "delete": _delete, "update": _update, "list": _list, "history": _history, "tree": _tree,
+    "blanks": _blanks, "usage": _usage, "audit": _audit,
 }  # fmt: skip
 
 
