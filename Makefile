@@ -50,7 +50,8 @@ coverage: $(VENV)/.dev  ## what the tests of the core reach, line by line
 	$(BIN)/coverage report
 
 pictures: $(VENV)/.dev  ## photograph every page of the dashboard into dashboard-pictures/, and docs/dashboard.png
-	$(BIN)/python -m tests.dashboard.pictures dashboard-pictures --readme docs/dashboard.png
+	CARMA_README_PICTURE=docs/dashboard.png $(BIN)/python -m pytest -q tests/dashboard/test_readme_picture.py
+	$(BIN)/python -m tests.dashboard.pictures dashboard-pictures
 
 simulate: $(VENV)/.dev  ## run 100,000 seeded lives of small memories; SEED=n repeats one
 	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds 100000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import matplotlib
@@ -25,8 +26,8 @@ COLOURS = {"carma": "#0b6e4f", "chroma": "#c1440e", "lancedb": "#3a5fcd", "faiss
 MARKS = {"carma": "o", "chroma": "s", "lancedb": "^", "faiss": "D"}
 
 
-def growth_plot(growth: Measurement, path: Path) -> Path:
-    """Draws the six panels into a PNG file."""
+def growth_plot(growth: Measurement, path: Path, earlier: Collection[str] = ()) -> Path:
+    """Draws the six panels into a PNG file. earlier: systems that were measured in another hour: dashed."""
     figure, axes = pyplot.subplots(2, 3, figsize=(15, 9), constrained_layout=True)
     for axis, (what, title, unit) in zip(axes.flat, PANELS, strict=True):
         for system in NAMES:
@@ -36,7 +37,8 @@ def growth_plot(growth: Measurement, path: Path) -> Path:
                     *zip(*points, strict=True),
                     marker=MARKS[system],
                     color=COLOURS[system],
-                    label=NAMES[system],
+                    linestyle="--" if system in earlier else "-",
+                    label=f"{NAMES[system]} (another hour)" if system in earlier else NAMES[system],
                     linewidth=2,
                 )
         axis.set_xscale("log")
@@ -52,7 +54,8 @@ def growth_plot(growth: Measurement, path: Path) -> Path:
         axis.set_xlabel("fragments")
         axis.set_ylabel(unit)
         axis.grid(True, which="major", alpha=0.3)
-    axes.flat[0].legend(fontsize=11)
+    lines, names = axes.flat[0].get_legend_handles_labels()
+    figure.legend(lines, names, fontsize=12, ncols=len(names), loc="outside lower center", frameon=False)
     figure.suptitle(
         "Growth: real paragraphs up to 100,000, synthetic vectors at 1,000,000 (two cores)", fontsize=15
     )

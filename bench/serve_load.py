@@ -2,9 +2,11 @@
 
 Real `AsyncClient`s with root keys ask for everything that a memory can do, in a mixture, while a dream is
 always under way on one of the seats, whose records were damaged before: one in twenty, at random places in
-their files. Every text that comes back is compared with what was stored under its id. Reported are the share
-of calls that succeeded (as a client sees it: sessions and busy answers are its own matter), wrong texts, lost
-texts, and how much the resident memory of the server grew after the warm-up.
+their files. Every text that comes back is compared with what was stored under its id, and with what had been
+acknowledged before the call began: an older version is outdated, and a fragment that was deleted and comes
+back has risen. Reported are the share of calls that succeeded (as a client sees it: sessions and busy answers
+are its own matter), wrong, outdated, risen and lost texts, and how much the resident memory of the server
+grew after the warm-up.
 
 The server runs on one core and all clients on the other.
 """
@@ -27,6 +29,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench.serve_acknowledged import Acknowledged
 from bench.serve_estate import (
     CLIENT_CORE,
     account_of,
@@ -40,7 +43,7 @@ from bench.serve_estate import (
 )
 from bench.serve_page import publish
 from carma import AsyncClient
-from carma.errors import CarmaError
+from carma.errors import CarmaError, FragmentNotFound
 from carma.models import Fragment
 
 SEAT_SIZE = 1_000
@@ -48,8 +51,8 @@ DAMAGED_SHARE = 0.05
 RECORD_SPREAD = "segments/c*.seg"
 GROWTH_TARGET_MB = 50.0
 MIXTURE = {
-    "get": 40, "search": 20, "search by words": 8, "add": 8, "delete": 8, "update": 5, "list": 4,
-    "history": 2, "tree": 2, "blanks": 1, "usage": 1, "audit": 1,
+    "get": 38, "get deleted": 2, "search": 20, "search by words": 8, "add": 8, "delete": 8, "update": 5,
+    "list": 4, "history": 2, "tree": 2, "blanks": 1, "usage": 1, "audit": 1,
 }  # fmt: skip
 
 
@@ -62,6 +65,7 @@ class Seat:
     texts: dict[str, set[str]]
     live: list[str]
     mine: list[str] = field(default_factory=list)
+    acknowledged: Acknowledged = field(default_factory=Acknowledged)
 
 
 @dataclass
@@ -72,14 +76,24 @@ class Tally:
     failed: Counter[str] = field(default_factory=Counter)
     took_ms: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     wrong: list[str] = field(default_factory=list)
+    outdated: list[str] = field(default_factory=list)
+    risen: list[str] = field(default_factory=list)
     states: Counter[str] = field(default_factory=Counter)
     dreams: Counter[str] = field(default_factory=Counter)
     rungs: Counter[str] = field(default_factory=Counter)
     records_damaged: int = 0
 
-    def see(self, seat: Seat, fragment: Fragment) -> None:
-        """Compare a text with what was stored."""
+    def see(self, seat: Seat, fragment: Fragment, began: int | None = None) -> None:
+        """Compare a text with what was stored; began: `now` of what was acknowledged when the call began,
+        None for old versions, which may be shown.
+        """
         self.states[fragment.state] += 1
+        if began is not None:
+            least = seat.acknowledged.version(fragment.id, began)
+            if least is None:
+                self.risen.append(f"{fragment.id} {fragment.state}")
+            elif fragment.version < least:
+                self.outdated.append(f"{fragment.id} version {fragment.version}, {least} was acknowledged")
         if fragment.state == "blank" or fragment.deleted:
             return
         known = seat.texts.get(fragment.id)
@@ -143,7 +157,8 @@ def _under_load(folder: Path, seats: list[Seat], given: argparse.Namespace) -> d
     return {
         "minutes": given.minutes, "clients": given.clients, "seats": given.seats, "calls": calls,
         "calls_per_s": round(calls / took, 1), "success_rate": round(1 - failed / max(calls, 1), 6),
-        "failed": dict(tally.failed), "wrong_texts": len(tally.wrong), "states": dict(tally.states),
+        "failed": dict(tally.failed), "wrong_texts": len(tally.wrong),
+        "outdated": len(tally.outdated), "risen": len(tally.risen), "states": dict(tally.states),
         "records_damaged": tally.records_damaged, "dreams": dict(tally.dreams), "rungs": dict(tally.rungs),
         "verbs": {name: _times(times) for name, times in sorted(tally.took_ms.items())},
         "resident_mb": {
@@ -151,7 +166,9 @@ def _under_load(folder: Path, seats: list[Seat], given: argparse.Namespace) -> d
             "peak": max(mb for _, mb in memory), "target": GROWTH_TARGET_MB,
         },
         "load_average": [round(each, 2) for each in os.getloadavg()],
-        "reached": not (failed or tally.wrong or tally.states["blank"]) and growth <= GROWTH_TARGET_MB,
+        "examples": [*tally.wrong, *tally.outdated, *tally.risen][:5],
+        "reached": not (failed or tally.wrong or tally.outdated or tally.risen or tally.states["blank"])
+        and growth <= GROWTH_TARGET_MB,
     }  # fmt: skip
 
 
@@ -246,9 +263,21 @@ def _damage(folder: Path, chance: random.Random) -> int:
 
 
 async def _get(memory: AsyncClient, seat: Seat, tally: Tally, chance: random.Random) -> None:
-    id = chance.choice(seat.live)
-    fragment = await memory.get(id)
-    tally.see(seat, fragment)
+    id, began = chance.choice(seat.live), seat.acknowledged.now
+    tally.see(seat, await memory.get(id), began)
+
+
+async def _get_deleted(memory: AsyncClient, seat: Seat, tally: Tally, chance: random.Random) -> None:
+    gone = seat.acknowledged.deleted
+    if not gone:
+        await _get(memory, seat, tally, chance)
+        return
+    id, began = chance.choice(gone), seat.acknowledged.now
+    try:
+        fragment = await memory.get(id)
+    except FragmentNotFound:
+        return
+    tally.see(seat, fragment, began)
 
 
 async def _search(memory: AsyncClient, seat: Seat, tally: Tally, chance: random.Random) -> None:
@@ -261,34 +290,42 @@ async def _words(memory: AsyncClient, seat: Seat, tally: Tally, chance: random.R
 
 async def _found(memory: AsyncClient, seat: Seat, tally: Tally, chance: random.Random, mode: Any) -> None:
     text = next(iter(seat.texts[chance.choice(seat.live)]))
+    began = seat.acknowledged.now
     for hit in (await memory.search(text[: chance.randrange(20, 80)], mode=mode)).hits:
-        tally.see(seat, hit.fragment)
+        tally.see(seat, hit.fragment, began)
 
 
 async def _add(memory: AsyncClient, seat: Seat, tally: Tally, chance: random.Random) -> None:
     # The id is ours, so that the text is known before anybody else can find it.
     id, text = f"{chance.getrandbits(128):032x}", f"Added under load: {chance.random()} {chance.random()}"
     seat.texts[id] = {text}
-    tally.see(seat, await memory.add(text, id=id))
+    added = await memory.add(text, id=id)
+    tally.see(seat, added)
+    seat.acknowledged.wrote(id, added.version)
     seat.mine.append(id)
 
 
 async def _update(memory: AsyncClient, seat: Seat, tally: Tally, chance: random.Random) -> None:
     id, text = chance.choice(seat.live), f"Changed under load: {chance.random()} {chance.random()}"
     seat.texts[id].add(text)
-    tally.see(seat, await memory.update(id, text=text))
+    changed = await memory.update(id, text=text)
+    tally.see(seat, changed)
+    seat.acknowledged.wrote(id, changed.version)
 
 
 async def _delete(memory: AsyncClient, seat: Seat, tally: Tally, chance: random.Random) -> None:
     if seat.mine:
-        await memory.delete(seat.mine.pop(chance.randrange(len(seat.mine))))
+        id = seat.mine.pop(chance.randrange(len(seat.mine)))
+        await memory.delete(id)
+        seat.acknowledged.removed(id)
     else:
         await _add(memory, seat, tally, chance)
 
 
 async def _list(memory: AsyncClient, seat: Seat, tally: Tally, chance: random.Random) -> None:
+    began = seat.acknowledged.now
     for fragment in (await memory.list(limit=50)).items:
-        tally.see(seat, fragment)
+        tally.see(seat, fragment, began)
 
 
 async def _history(memory: AsyncClient, seat: Seat, tally: Tally, chance: random.Random) -> None:
@@ -297,9 +334,10 @@ async def _history(memory: AsyncClient, seat: Seat, tally: Tally, chance: random
 
 
 async def _tree(memory: AsyncClient, seat: Seat, tally: Tally, chance: random.Random) -> None:
+    began = seat.acknowledged.now
     node = await memory.tree(chance.choice(seat.live), depth=2)
     if node.fragment is not None:
-        tally.see(seat, node.fragment)
+        tally.see(seat, node.fragment, began)
 
 
 async def _blanks(memory: AsyncClient, seat: Seat, tally: Tally, chance: random.Random) -> None:
@@ -315,9 +353,9 @@ async def _audit(memory: AsyncClient, seat: Seat, tally: Tally, chance: random.R
 
 
 VERBS: dict[str, Callable[[AsyncClient, Seat, Tally, random.Random], Awaitable[None]]] = {
-    "get": _get, "search": _search, "search by words": _words, "add": _add, "delete": _delete,
-    "update": _update, "list": _list, "history": _history, "tree": _tree, "blanks": _blanks,
-    "usage": _usage, "audit": _audit,
+    "get": _get, "get deleted": _get_deleted, "search": _search, "search by words": _words, "add": _add,
+    "delete": _delete, "update": _update, "list": _list, "history": _history, "tree": _tree,
+    "blanks": _blanks, "usage": _usage, "audit": _audit,
 }  # fmt: skip
 
 

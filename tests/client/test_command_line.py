@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 
 from carma import Memory
 from carma.access.keys.text import SECRET
+from carma.access.sealed import PRIVATE_BYTES, SealingKey
 from carma.cli.app import app
 from carma.client.operations import OPERATIONS
 from carma.testing import HashEmbedder
@@ -197,7 +199,37 @@ def test_what_is_local_says_so(
         assert problem["hint"]
     Path("in.jsonl").write_text("")
     assert carma("import", "in.jsonl").code == 50
+    monkeypatch.delenv("CARMA_KEY_FILE")
+    assert carma("export", "out.jsonl").code == 50, "it asked for a key first"
     assert not Path("copy").exists() and not Path("out.jsonl").exists() and not Path(".carma").exists()
+
+
+def _commands(group: Any, *path: str) -> Iterator[tuple[str, ...]]:
+    for name, command in group.commands.items():
+        yield from _commands(command, *path, name) if hasattr(command, "commands") else [(*path, name)]
+
+
+@pytest.mark.parametrize("words", [*_commands(PROGRAM)], ids=" ".join)
+def test_every_verb_takes_an_address_or_refuses_it(carma: Carma, words: tuple[str, ...]) -> None:
+    """What no server has is told by a code of its own, before a key or anything else is asked for."""
+    for url in (["--url", "http://127.0.0.1:9"], ["--url=http://127.0.0.1:9"]):
+        ran = carma(*words, *url, "--json")
+        problem = json.loads(ran.err) if ran.err.startswith("{") else {}
+        takes = "--url" in carma(*words, "--help").out
+        assert takes != (problem.get("title") == "NotRemote" and ran.code == 50 and bool(problem["hint"]))
+        assert takes or ran.out == ""
+
+
+def test_a_server_key_is_taken_from_its_file(carma: Carma, server: Running, key_file: Path) -> None:
+    """`--server-key-file` seals what is sent; `users add` prints what goes into it."""
+    wrong = SealingKey(secrets.token_bytes(PRIVATE_BYTES)).public.text
+    Path("right").write_text(server.household.sealing.public.text)
+    Path("wrong").write_text(wrong)
+    where = ("--url", server.url, "--key-file", str(key_file), "--server-key-file")
+    assert carma("add", "tea", *where, "right").code == 0
+    assert carma("search", "tea", *where, "right").out.count("tea") == 1
+    assert "seal" in carma("search", "tea", *where, "wrong").err
+    assert carma("search", "tea", *where, "missing").code == 2
 
 
 @pytest.mark.parametrize(

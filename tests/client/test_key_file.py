@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +12,9 @@ import pytest
 
 from carma import Client
 from carma.access.keys.text import SECRET_CHARS
+from carma.access.sealed import PRIVATE_BYTES, SealingKey
 from carma.client.credentials import address_of
-from carma.client.key_file import default_key_file, key_of, replace_key
+from carma.client.key_file import default_key_file, key_of, pinned, replace_key
 from carma.errors import CarmaError, InvalidInput, KeyMalformed, StorageError
 from tests.serve.running import ALL, Running, running
 
@@ -22,7 +24,7 @@ NOWHERE = "http://127.0.0.1:9"
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty home, and nothing in the environment."""
-    for name in ("CARMA_KEY", "CARMA_KEY_FILE", "CARMA_URL", "XDG_CONFIG_HOME"):
+    for name in ("CARMA_KEY", "CARMA_KEY_FILE", "CARMA_SERVER_KEY", "CARMA_URL", "XDG_CONFIG_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     return tmp_path
@@ -50,6 +52,52 @@ def test_the_nearest_key_counts(home: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert key_of(None, named) == ("named", named) and key_of("given", None) == ("given", None)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(home / "config"))
     assert default_key_file() == home / "config" / "carma" / "key"
+
+
+def test_the_servers_key_stands_below_the_key(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An argument, then CARMA_SERVER_KEY, then the second line; "" is none. A rotated key keeps it below."""
+    given, named, below = (SealingKey(secrets.token_bytes(PRIVATE_BYTES)).public for _ in range(3))
+    path = kept(home / "key", f"root\n{below.text}")
+    assert key_of(None, path) == ("root", path)
+    assert pinned(None, None) is None and pinned("", path) is None
+    assert pinned(None, path).fingerprint == below.fingerprint
+    replace_key(path, "next")
+    assert key_of(None, path) == ("next", path) and pinned(None, path).fingerprint == below.fingerprint
+    monkeypatch.setenv("CARMA_SERVER_KEY", named.text)
+    assert pinned(None, path).fingerprint == pinned(None, None).fingerprint == named.fingerprint
+    assert pinned(given.text, path).fingerprint == given.fingerprint
+
+
+def test_what_is_no_servers_key_is_not_taken_for_none(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else bodies would travel open that somebody wanted sealed."""
+    path = kept(home / "key", "root\nhalf-of-a-key")
+    with pytest.raises(InvalidInput, match="second line"):
+        pinned(None, path)
+    with pytest.raises(InvalidInput, match="more than a key"):
+        key_of(None, kept(home / "three", "root\none\ntwo"))
+    monkeypatch.setenv("CARMA_SERVER_KEY", "half-of-a-key")
+    with pytest.raises(InvalidInput, match="CARMA_SERVER_KEY"):
+        pinned(None, None)
+
+
+def test_a_client_seals_to_the_key_beside_its_own(home: Path) -> None:
+    """What it sends is sealed, and an answer that comes open is refused; also after a rotation."""
+    with running(home / "data") as server:
+        account, _ = server.join("ada")
+        public = server.household.sealing.public.text
+        path = kept(home / "key", f"{server.key(account, ALL, static=False)}\n{public}")
+        other = SealingKey(secrets.token_bytes(PRIVATE_BYTES)).public.text
+        with Client(server.url, key_file=path) as memory:
+            assert memory.get(memory.add("A secret.").id).text == "A secret."
+            memory.rotate_key()
+        assert path.read_text().splitlines()[1] == public
+        with Client(server.url, key_file=path) as memory:
+            assert memory.search("secret")[0].text == "A secret."
+        with (
+            Client(server.url, key_file=path, server_key=other) as memory,
+            pytest.raises(CarmaError, match="seal"),
+        ):
+            memory.search("secret")
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o660])

@@ -174,3 +174,61 @@ def test_the_same_mistake_is_the_same_error(
     with pytest.raises(error) as caught:
         getattr(memory, verb)(*args, **kwargs)
     assert caught.value.hint
+
+
+def test_all_are_counted_but_what_has_expired(memory: Spoken) -> None:
+    """With a scope, with a filter, and without."""
+    shelves(memory)
+    memory.add("gone", expires=1.0)
+    assert memory.count() == 6
+    assert memory.count(user="ann") == 2 and memory.count(user="ann", session="other") == 0
+    assert memory.count(where={"stars": {"$gte": 4}}) == 2
+    with pytest.raises(InvalidFilter):
+        memory.count(where={"stars": {"$nothing": 4}})
+
+
+def test_its_numbers_are_told(memory: Spoken) -> None:
+    """The same ones everywhere, but for where it lies."""
+    shelves(memory)
+    stats = memory.stats()
+    assert stats["fragments"] - stats["expired"] == 6 == memory.count()
+    assert stats["blanks"] == 0 and stats["kinds"]["folder"] == 2
+    assert stats["vectors"]["indexed"] + stats["vectors"]["pending"] >= 6
+    assert {"id", "created", "expired", "versions", "deleted", "bytes", "embedder"} <= stats.keys()
+
+
+@pytest.mark.parametrize("mode", ["vector", "words", "hybrid"])
+def test_many_are_found_at_once(memory: Spoken, mode: str) -> None:
+    """Each as if it had been asked for alone; and with the scope of all."""
+    shelves(memory)
+    queries = [f"{name} tea leaves" for name in ("white", "green", "black")] * 4
+    batch = memory.search_many(queries, limit=3, mode=mode, user="ann")
+    assert len(batch) == 12 and not batch.degraded and batch.scores.shape == (12, 3)
+    for at, query in enumerate(queries):
+        alone = memory.search(query, limit=3, mode=mode, user="ann")
+        assert [hit.id for hit in batch[at]] == [hit.id for hit in alone] == batch.ids(at)
+        assert batch.texts(at) == [hit.text for hit in alone]
+        assert {hit.fragment.user for hit in batch[at]} == {"ann"}
+    assert len(memory.search_many([])) == 0
+
+
+def test_many_vectors_are_found_at_once(memory: Spoken) -> None:
+    """An array, a row for each; by meaning only."""
+    shelves(memory)
+    vectors = HashEmbedder().embed(["green tea leaves", "a cup of glass"])
+    batch = memory.search_many(vectors, limit=1)
+    assert [each[0].text for each in batch] == ["green tea leaves", "a cup of glass"]
+    assert batch.scores[:, 0] == pytest.approx([1.0, 1.0], abs=1e-3)
+    with pytest.raises(InvalidInput, match="needs the texts"):
+        memory.search_many(vectors, mode="words")
+
+
+def test_of_many_the_first_that_is_wrong_is_told(memory: Spoken) -> None:
+    """Whatever the others are."""
+    made = memory.add_many([f"text {n}" for n in range(20)])
+    ids = [each.id for each in made]
+    assert [each.id for each in memory.get_many(reversed(ids))] == ids[::-1]
+    with pytest.raises(FragmentNotFound, match=UNKNOWN):
+        memory.get_many([*ids, UNKNOWN, "f" * 32])
+    with pytest.raises(InvalidInput):
+        memory.search_many(["tea", "tea"], limit=0)

@@ -1,7 +1,7 @@
 """Pictures of every page, light and dark, on a desk and on a phone: `python -m tests.dashboard.pictures DIR`.
 
 The memory is the one of `seeded`, filled with the project's own documentation, with the packaged embedder.
-With `--readme FILE` the picture of the README is taken too.
+The README's own is taken by `test_readme_picture`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from carma.embed import Embedder, MiniLM
-from tests.dashboard.browsing import DESK, PHONE, Visitor, Windows, chromium
+from tests.dashboard.browsing import DESK, PHONE, Visitor, chromium
 from tests.dashboard.harm import SETTINGS
 from tests.dashboard.scenes import EMPTY, FULL, LAST, Scene
 from tests.dashboard.seeded import fill
@@ -37,22 +37,21 @@ def seeded_server(
         yield run, account, key
 
 
-def readme_picture(windows: Windows, run: Running, account: Any, key: str, file: Path) -> None:
-    """The page that the README shows."""
-    visitor = Visitor(windows, run, account, key)
+def readme_picture(visitor: Visitor, file: Path) -> tuple[Any, Any]:
+    """Take the picture that the README shows; the page and the frame that are in it."""
     visitor.enter()
     page = visitor.open("/topology")
     page.frame_locator("#picture").locator("#legend").wait_for()
     page.wait_for_timeout(500)
     page.screenshot(path=file)
-    visitor.leave()
+    frame = page.locator("#picture").element_handle().content_frame()
+    return page, frame
 
 
 def main() -> None:
     """Take the pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", nargs="?", type=Path)
-    parser.add_argument("--readme", type=Path, metavar="FILE")
+    parser.add_argument("folder", type=Path)
     parser.add_argument("--only", default="", metavar="WORDS", help="only names that hold one of these words")
     given = parser.parse_args()
     with (
@@ -60,10 +59,6 @@ def main() -> None:
         chromium() as windows,
         seeded_server(Path(place), DOCS, MiniLM(2)) as (run, account, key),
     ):
-        if given.readme is not None:
-            readme_picture(windows, run, account, key, given.readme)
-        if given.folder is None:
-            return
         given.folder.mkdir(parents=True, exist_ok=True)
         for scenes, (whose, secret) in (
             (FULL, (account, key)), (EMPTY, run.join("bob")), (LAST, (account, key)),

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-from pathlib import Path
-
 import pytest
 
 from carma.serve.dashboard.places import PLACES
@@ -110,15 +107,6 @@ def test_a_key_that_may_only_read_is_offered_nothing_else(visit: Visit) -> None:
     page.get_by_role("alert").wait_for()
     page = visitor.open("/dreams")
     assert page.locator("#dream").count() == 0
-
-
-def test_the_picture_of_the_readme_is_small() -> None:
-    """It is there, of the size that the pages are made for, and light enough for a README."""
-    file = Path(__file__).resolve().parents[2] / "docs" / "dashboard.png"
-    data = file.read_bytes()
-    assert data[:8] == b"\x89PNG\r\n\x1a\n"
-    assert struct.unpack(">II", data[16:24]) == (DESK["width"], DESK["height"])
-    assert len(data) < 300_000
 
 
 _WIDER = """() => {

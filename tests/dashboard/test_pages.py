@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from carma.serve.dashboard.places import PLACES, Place
 from tests.dashboard.conftest import Visit
 from tests.dashboard.harm import lose
 from tests.dashboard.test_healing import LONG
@@ -26,6 +33,37 @@ def test_a_search_explains_its_hits_and_keeps_the_words_that_were_asked(visit: V
     page.fill("#query", "nothing holds this")
     page.keyboard.press("Enter")
     page.get_by_text("Nothing was found.").wait_for()
+
+
+@pytest.mark.parametrize("place", PLACES, ids=lambda place: place.name)
+def test_a_page_of_an_empty_account_is_neither_broken_nor_half_there(visit_all: Visit, place: Place) -> None:
+    """No error, no table without rows, no heading without anything below it."""
+    page = visit_all().open(place.path)
+    page.get_by_role("heading", name=place.name, exact=True).wait_for()
+    content = page.locator("#content")
+    assert "nobody foresaw" not in content.inner_text()
+    assert content.get_by_role("alert").count() == 0
+    tables = content.locator("table:visible").all()
+    assert all(table.locator("tbody tr").count() for table in tables)
+    assert content.inner_text().strip()
+
+
+def test_a_long_text_says_that_it_goes_on(visit: Visit) -> None:
+    """What does not fit is scrolled, and a shadow stands where it is cut."""
+    visitor = visit()
+    (id,) = visitor.remember("\n".join(f"Line {number} of many." for number in range(200)))
+    text = visitor.open(f"/tree/{id}").locator(".text").first
+    assert text.evaluate("each => each.scrollHeight > each.clientHeight + 100")
+    box = text.bounding_box()
+    assert box is not None
+    png = visitor.page.screenshot(clip={**box, "x": box["x"] + box["width"] - 60, "width": 30})
+    rows = np.asarray(Image.open(io.BytesIO(png)).convert("L")).astype(int).mean(axis=1)
+    middle = rows[len(rows) // 2]
+    assert rows[-2] < middle - 15 and abs(rows[1] - middle) < 4, "shadow below, none above"
+    text.evaluate("each => each.scrollTo(0, each.scrollHeight)")
+    png = visitor.page.screenshot(clip={**box, "x": box["x"] + box["width"] - 60, "width": 30})
+    rows = np.asarray(Image.open(io.BytesIO(png)).convert("L")).astype(int).mean(axis=1)
+    assert rows[1] < middle - 15 and abs(rows[-2] - middle) < 4, "shadow above, none below"
 
 
 def test_the_tree_leads_to_a_fragment_and_its_history(visit: Visit) -> None:

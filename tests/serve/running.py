@@ -74,6 +74,7 @@ class Running:
     def client(self, key: str | None = None, **more: Any) -> httpx.Client:
         """A client that shows a static key, or none."""
         headers = {"authorization": f"Bearer {key}"} if key else {}
+        headers |= more.pop("headers", {})
         more.setdefault("verify", False)  # Nothing is verified over plain HTTP; loading certificates is slow.
         client = httpx.Client(base_url=self.url, headers=headers, timeout=30, **more)
         self.closers.append(client.close)

@@ -38,7 +38,7 @@ from carma.cli import (
     writing,
 )
 from carma.cli.failure import guarded, wants_json
-from carma.cli.remote import reachable
+from carma.cli.remote import reachable, refuse_url, stays_here
 from carma.cli.unlocking import unlockable
 
 __all__ = ["app", "main"]
@@ -59,6 +59,7 @@ class _Program(TyperGroup):
         arguments = _verb_first(list(sys.argv[1:] if args is None else args))
 
         def call() -> object:
+            _refuse_url(self, arguments)
             return super(_Program, self).main(
                 arguments, "carma", complete_var, False, windows_expand_args, **extra
             )
@@ -91,6 +92,18 @@ def _verb_first(arguments: list[str]) -> list[str]:
     if arguments[at] in _GROUPS and arguments[end : end + 1] and not arguments[end].startswith("-"):
         end += 1
     return [*arguments[at:end], *arguments[:at], *arguments[end:]]
+
+
+def _refuse_url(program: Any, arguments: Sequence[str]) -> None:
+    """Raises NotRemote for a `--url` behind a verb that works on this machine only."""
+    command, at = program, 0
+    while hasattr(command, "commands") and arguments[at : at + 1]:
+        found = command.commands.get(arguments[at])
+        if found is None:
+            return
+        command, at = found, at + 1
+    taken = [option for parameter in command.params for option in parameter.opts]
+    refuse_url(arguments[:at], taken, arguments[at:])
 
 
 # On a terminal Typer draws its help with Rich; in a pipe it is plain text, and starts faster.
@@ -135,6 +148,8 @@ def _verb(name: str, function: Any, panel: str) -> None:
     own = name in ("demo", "prove")
     if name in _REMOTE:
         function = reachable(function)
+    elif not own and name != "top":  # What has a memory of its own, or asks a server by itself.
+        function = stays_here(name, function)
     app.command(name, rich_help_panel=panel)(function if own else unlockable(function))
 
 
@@ -177,7 +192,7 @@ app.command("serve", rich_help_panel="Serve")(serve.serve)
 _verb("top", top.top, "Serve")
 _verb("mcp", mcp.mcp, "Serve")
 app.command("openapi", rich_help_panel="Serve")(openapi.openapi)
-app.command("curl", rich_help_panel="Serve")(reachable(curl.curl))
+app.command("curl", rich_help_panel="Serve")(reachable(curl.curl, seals=False))
 _group("uml", uml.group, "Mathematics")
 
 

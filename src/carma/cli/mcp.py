@@ -105,8 +105,8 @@ def _admit(stack: ExitStack, store: Path | None, account: str, *, secure: bool) 
     if url is not None:
         from carma.client.aio import AsyncClient
 
-        trusted = given().trusted
-        return ServerKeys(lambda key: AsyncClient(url, key, ca_file=trusted))
+        trusted, pinned = given().trusted, given().server_key
+        return ServerKeys(lambda key: AsyncClient(url, key, ca_file=trusted, server_key=pinned))
     memory = stack.enter_context(opened(store, create=True))
     return LocalKeys(_authority(), account, memory, secure=secure)
 

@@ -13,7 +13,7 @@ import typer
 
 from carma.cli.first_contact import address_of, greet
 from carma.cli.unlocking import show_recovery_code
-from carma.errors import MissingExtra
+from carma.errors import InvalidInput, MissingExtra
 
 if TYPE_CHECKING:
     from carma.serve.server import Server
@@ -122,6 +122,10 @@ def serve(
         tls_key=str(tls_key) if tls_key else None,
     )  # fmt: skip
     ready: Callable[[Server], None] = _say_ready
+    if fill is not None and not fill.expanduser().exists():
+        raise InvalidInput(
+            f"{fill} cannot be taken in: it is not there.", hint="Give --fill a file or folder."
+        )
     if first_contact:
         ready = greet(fill.expanduser() if fill is not None else None, destroy)
     _run(data, settings, ready, encrypted=not plain_seats, embedder=embedder, trace=trace, log=log)
@@ -145,10 +149,12 @@ def _run(
     from carma.embed.gathering import GatheringEmbedder
     from carma.serve.household import open_household
     from carma.serve.log import make_log
-    from carma.serve.server import Server, check_address
+    from carma.serve.server import Server, check_settings
     from carma.serve.tracing import NoTracer, OpenTelemetryTracer, provider_of
 
-    check_address(settings)
+    check_settings(settings)  # Whatever can be wrong is wrong before anything is made.
+    chosen = embedder_by_name(embedder) if embedder else GatheringEmbedder(MiniLM(2))
+    logger = make_log(level=log)
     spans = provider_of() if trace else None
     unlocked = unlock(data_folder(os.environ, data), os.environ)
     if unlocked.recovery_code is not None:
@@ -159,8 +165,8 @@ def _run(
         server = Server(
             household,
             settings,
-            make_log(level=log),
-            embedder=embedder_by_name(embedder) if embedder else GatheringEmbedder(MiniLM(2)),
+            logger,
+            embedder=chosen,
             tracer=OpenTelemetryTracer(spans) if spans is not None else NoTracer(),
         )
         await server.run(ready)

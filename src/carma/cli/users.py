@@ -61,9 +61,13 @@ def add(
             "server_key_fingerprint": household.sealing.public.fingerprint,
         }
     output = Output(as_json)
-    shown = {name: value for name, value in told.items() if name != "server_key"}
-    output.show(told, lambda: _facts(shown), lambda: facts_picture(facts(shown)))
-    output.note("The key is shown only now. `--json` prints the server's key for sealed bodies too.")
+    brief = {name: value for name, value in told.items() if name != "server_key"}
+    output.show(told, lambda: _facts(told), lambda: facts_picture(facts(brief)))
+    if output.terminal:
+        print(told["server_key"])  # In one piece, so that it can be copied; a table would cut it.
+    output.note(
+        "The key is shown only now. With server_key below it in its file, clients seal what they send."
+    )
 
 
 @group.command("list")

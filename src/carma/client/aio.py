@@ -7,8 +7,9 @@ async with AsyncClient("https://memory.example:8443") as memory:
 from __future__ import annotations
 
 import asyncio
+import builtins
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
 from types import TracebackType
@@ -19,11 +20,14 @@ import httpx
 from carma.client.dreaming import NewKey
 from carma.client.exchange import Effect, More, Outcome, Received, Send, Steps, Stop
 from carma.client.local import LOCAL, refused
+from carma.client.many import batch_of, each_later, searches
 from carma.client.opening import AllVerbs, Opened
 from carma.client.transport import Collected, lost, options_of, request_of
 
 if TYPE_CHECKING:
     from carma.ingest import IngestOptions, IngestReport, Progress
+    from carma.memory import SearchBatch
+    from carma.models import Fragment, SearchResult
 
 __all__ = ["AsyncClient"]
 
@@ -116,11 +120,11 @@ class AsyncClient(Opened):
     audit = _later(AllVerbs.audit)
     blanks = _later(AllVerbs.blanks)
     children = _later(AllVerbs.children)
+    count = _later(AllVerbs.count)
     delete = _later(AllVerbs.delete)
     dream = _later(AllVerbs.dream)
     dreams = _later(AllVerbs.dreams)
     get = _later(AllVerbs.get)
-    get_many = _later(AllVerbs.get_many)
     history = _later(AllVerbs.history)
     list = _later(AllVerbs.list)
     parent = _later(AllVerbs.parent)
@@ -128,10 +132,35 @@ class AsyncClient(Opened):
     scan = _later(AllVerbs.scan)
     search = _later(AllVerbs.search)
     show_dream = _later(AllVerbs.show_dream)
+    stats = _later(AllVerbs.stats)
     topology = _later(AllVerbs.topology)
     tree = _later(AllVerbs.tree)
     update = _later(AllVerbs.update)
     usage = _later(AllVerbs.usage)
+
+    async def get_many(self, ids: Iterable[str]) -> builtins.list[Fragment]:
+        """As `Client.get_many`."""
+        return await each_later(self.get, ids, self._settings.at_once)
+
+    async def search_many(
+        self,
+        queries: Sequence[str] | Any,
+        *,
+        limit: int = 10,
+        mode: str = "vector",
+        where: Mapping[str, Any] | None = None,
+        user: str | None = None,
+        agent: str | None = None,
+        session: str | None = None,
+        under: str | None = None,
+    ) -> SearchBatch:
+        """As `Client.search_many`."""
+        scope: dict[str, Any] = {"where": where, "user": user, "agent": agent, "session": session}
+
+        async def one(asked: Mapping[str, Any]) -> SearchResult:
+            return await self.search(**asked, limit=limit, under=under, **scope)
+
+        return batch_of(await each_later(one, searches(queries, mode), self._settings.at_once), limit)
 
     async def rotate_key(self, *, grace_s: float | None = None) -> NewKey:
         """As `Client.rotate_key`."""

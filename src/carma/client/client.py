@@ -11,7 +11,8 @@ driver for httpx.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import builtins
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
 from types import TracebackType
@@ -22,11 +23,14 @@ import httpx
 from carma.client.dreaming import NewKey
 from carma.client.exchange import Effect, More, Outcome, Received, Send, Steps, Stop
 from carma.client.local import LOCAL, refused
+from carma.client.many import batch_of, each_now, searches
 from carma.client.opening import AllVerbs, Opened
 from carma.client.transport import Collected, lost, options_of, request_of
 
 if TYPE_CHECKING:
     from carma.ingest import IngestOptions, IngestReport, Progress
+    from carma.memory import SearchBatch
+    from carma.models import Fragment, SearchResult
 
 __all__ = ["Client"]
 
@@ -48,8 +52,9 @@ class Client(Opened):
 
     url: its address, else CARMA_URL. key: root or static, else CARMA_KEY, else the file `key_file` or
     CARMA_KEY_FILE. settings: bounds. audience, account: if the server was given another name, or the key
-    opens several memories. server_key: the server's public key; bodies are sealed to it. ca_file: authorities
-    that are trusted instead of the system's. insecure: allow an address that is not encrypted.
+    opens several memories. server_key: the server's public key, to which bodies are sealed, else
+    CARMA_SERVER_KEY, else the second line of the file that the key came from; "" seals to none. ca_file:
+    authorities that are trusted instead of the system's. insecure: allow an address that is not encrypted.
 
     Raises InvalidInput, KeyMalformed. Every verb raises what the server reports (the errors of `Memory`),
     Unauthorized, Forbidden, TooManyRequests, ServerUnreachable, AnswerLost and InvalidAnswer.
@@ -123,11 +128,11 @@ class Client(Opened):
     audit = _now(AllVerbs.audit)
     blanks = _now(AllVerbs.blanks)
     children = _now(AllVerbs.children)
+    count = _now(AllVerbs.count)
     delete = _now(AllVerbs.delete)
     dream = _now(AllVerbs.dream)
     dreams = _now(AllVerbs.dreams)
     get = _now(AllVerbs.get)
-    get_many = _now(AllVerbs.get_many)
     history = _now(AllVerbs.history)
     list = _now(AllVerbs.list)
     parent = _now(AllVerbs.parent)
@@ -135,10 +140,35 @@ class Client(Opened):
     scan = _now(AllVerbs.scan)
     search = _now(AllVerbs.search)
     show_dream = _now(AllVerbs.show_dream)
+    stats = _now(AllVerbs.stats)
     topology = _now(AllVerbs.topology)
     tree = _now(AllVerbs.tree)
     update = _now(AllVerbs.update)
     usage = _now(AllVerbs.usage)
+
+    def get_many(self, ids: Iterable[str]) -> builtins.list[Fragment]:
+        """As `Memory.get_many`; a request for each, `at_once` of the settings at a time."""
+        return each_now(self.get, ids, self._settings.at_once)
+
+    def search_many(
+        self,
+        queries: Sequence[str] | Any,
+        *,
+        limit: int = 10,
+        mode: str = "vector",
+        where: Mapping[str, Any] | None = None,
+        user: str | None = None,
+        agent: str | None = None,
+        session: str | None = None,
+        under: str | None = None,
+    ) -> SearchBatch:
+        """As `Memory.search_many`; a search for each query, `at_once` of the settings at a time."""
+        scope: dict[str, Any] = {"where": where, "user": user, "agent": agent, "session": session}
+
+        def one(asked: Mapping[str, Any]) -> SearchResult:
+            return self.search(**asked, limit=limit, under=under, **scope)
+
+        return batch_of(each_now(one, searches(queries, mode), self._settings.at_once), limit)
 
     def rotate_key(self, *, grace_s: float | None = None) -> NewKey:
         """A new root key in the place of this client's, which uses it from now on. Needs admin.

@@ -4,6 +4,9 @@
 
 Never from the command line, where every process of the machine can read it. A file that others can read is
 refused, not quietly tightened: somebody may have read it already, and its owner should know.
+
+Below the key a second line may hold the server's public key, to which bodies are sealed: who was given the
+one was given the other with it, and what is pinned beside the key cannot be taken off on the way.
 """
 
 from __future__ import annotations
@@ -15,9 +18,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from carma.access.sealed import SealingPublicKey
 from carma.errors import InvalidInput
 
-__all__ = ["default_key_file", "key_of", "replace_key"]
+__all__ = ["default_key_file", "key_of", "pinned", "replace_key"]
 
 _MOST_BYTES: Final = 4_096
 _MODE: Final = 0o600
@@ -45,10 +49,32 @@ def key_of(key: str | None, file: str | os.PathLike[str] | None) -> tuple[str, P
         raise InvalidInput(
             "There is no key.", hint=f"Set CARMA_KEY, or put it into {path} (0600), or name another file."
         )
-    return _read(path), path
+    return _read(path)[0], path
 
 
-def _read(path: Path) -> str:
+def pinned(server_key: str | None, path: Path | None) -> SealingPublicKey | None:
+    """The server's key: what was given, else CARMA_SERVER_KEY, else what the key's file holds; None for none.
+
+    server_key: "" is none, whatever else there is. path: the file that the key came from, if from one. Raises
+    InvalidInput.
+    """
+    where = "server_key"
+    if server_key is None:
+        where, server_key = "CARMA_SERVER_KEY", os.environ.get("CARMA_SERVER_KEY") or None
+    if server_key is None and path is not None:
+        where, server_key = f"The second line of {path}", _read(path)[1]
+    if not server_key:
+        return None
+    try:
+        return SealingPublicKey.of_text(server_key)
+    except InvalidInput as error:
+        raise InvalidInput(
+            f"{where} is no server's key. {error.message}", hint="`carma users add` prints it with the key."
+        ) from error
+
+
+def _read(path: Path) -> tuple[str, str | None]:
+    """What stands in the file: the key, and the server's."""
     try:
         with path.open("rb") as opened:
             mode = os.fstat(opened.fileno()).st_mode
@@ -57,20 +83,32 @@ def _read(path: Path) -> str:
         raise InvalidInput(f"The key's file {path} cannot be read: {error.strerror or error}.") from error
     if stat.S_IMODE(mode) & 0o077:
         raise InvalidInput(f"Others can read the key's file {path}.", hint=f"Run: chmod 600 {path}")
-    return text.decode("ascii", "replace").strip()
+    lines = text.decode("ascii", "replace").split() or [""]
+    if len(lines) > 2:
+        raise InvalidInput(f"{path} holds more than a key and, below it, the server's.")
+    return lines[0], lines[1] if len(lines) == 2 else None
+
+
+def _server_key_in(path: Path) -> str | None:
+    try:
+        return _read(path)[1]
+    except InvalidInput:
+        return None
 
 
 def replace_key(path: Path, key: str) -> None:
-    """Write the key's file anew: whole or not at all, durably, readable by its owner only. Raises OSError.
+    """Write the key's file anew: whole or not at all, durably, readable by its owner only. The server's key
+    stays. Raises OSError.
 
     A link stays a link: what it points to is replaced.
     """
     path = Path(os.path.realpath(path))
+    below = _server_key_in(path)
     fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
     try:
         with os.fdopen(handle, "w", encoding="ascii") as file:
-            file.write(key + "\n")
+            file.write(f"{key}\n{below}\n" if below else f"{key}\n")
             file.flush()
             os.fsync(file.fileno())
         os.replace(fresh, path)

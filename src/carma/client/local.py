@@ -19,17 +19,15 @@ LOCAL: Final = {
     "answered": "The server repeats its answers itself.",
     "clear_breaker": "Whoever runs the server looks first, then runs `carma scan --clear-breaker` there.",
     "compact": "The server compacts by itself.",
-    "count": "usage() says how many fragments there are.",
     "doctor": "Run `carma doctor` where the memory lies.",
     "export": "Run `carma export` where the memory lies.",
     "flush": "The server embeds by itself; a search says when it is degraded.",
     "import_": "Run `carma import` where the memory lies, or add the texts.",
+    "look": "The server looks by itself; scan() asks it to look now.",
     "reembed": "Run `carma reembed` where the memory lies.",
     "repair_index": "Run `carma repair-index` where the memory lies.",
     "rest": "The server rests by itself.",
-    "search_many": "Send one search for each query.",
     "snapshot": "Run `carma snapshot` where the memory lies.",
-    "stats": "usage() has them under `memory`; on the command line `carma stats` shows it.",
 }
 """Verbs of `Memory` that a client refuses, and what to do instead."""
 

@@ -8,11 +8,10 @@ import os
 from typing import Any
 
 from carma.access.keys.wire import ACCOUNT, AUDIENCE
-from carma.access.sealed import SealingPublicKey
 from carma.client.credentials import Credentials, address_of, credentials_of
 from carma.client.dreaming import DreamVerbs, NewKey
 from carma.client.exchange import Exchanger, Steps
-from carma.client.key_file import key_of, replace_key
+from carma.client.key_file import key_of, pinned, replace_key
 from carma.client.settings import ClientSettings
 from carma.client.verbs import Verbs
 from carma.errors import InvalidInput, MemoryClosed, StorageError
@@ -55,7 +54,7 @@ class Opened:
             self._settings,
             self._clock,
             self._entropy,
-            SealingPublicKey.of_text(server_key) if server_key else None,
+            pinned(server_key, self._key_path),
             {ACCOUNT: account} if account else {},
             self._renewed,
         )

@@ -33,3 +33,5 @@ class ClientSettings:
     """A longer answer is refused."""
     connections: int = 32
     """So many at once at most."""
+    at_once: int = 8
+    """`get_many` and `search_many` ask so many at once at most."""

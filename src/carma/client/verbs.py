@@ -14,7 +14,7 @@ from carma.client.asking import Asking, fragments
 from carma.client.bodies import as_id, batches, given, item_of, query_of
 from carma.client.exchange import Steps
 from carma.client.wire import read, read_result
-from carma.errors import FragmentNotFound, InvalidInput
+from carma.errors import FragmentNotFound, InvalidAnswer, InvalidInput
 from carma.models import UNSET, Fragment, Node, Page, SearchResult, Source, Unset
 from carma.reports import ScanReport, Topology
 
@@ -114,13 +114,6 @@ class Verbs(Asking):
         """As `Memory.get`."""
         return read(Fragment, (yield from self._ask("get", {"id": as_id(id)}, query_of(version=version))))
 
-    def get_many(self, ids: Iterable[str]) -> Steps[builtins.list[Fragment]]:
-        """As `Memory.get_many`; one request for each."""
-        found: list[Fragment] = []
-        for id in ids:
-            found += [(yield from self.get(id))]
-        return found
-
     def list(
         self,
         *,
@@ -138,6 +131,34 @@ class Verbs(Asking):
             parent=above, user=user, agent=agent, session=session, where=where, limit=limit, cursor=cursor
         )
         return read(Page, (yield from self._ask("list", query=query)))
+
+    def count(
+        self,
+        *,
+        user: str | None = None,
+        agent: str | None = None,
+        session: str | None = None,
+        where: Mapping[str, Any] | None = None,
+    ) -> Steps[int]:
+        """As `Memory.count`. With a scope or filter it is counted here, page by page."""
+        if not any(given(user=user, agent=agent, session=session, where=where)):
+            stats = yield from self.stats()
+            return self._number(stats, "fragments") - self._number(stats, "expired")
+        found, cursor = 0, None
+        while True:
+            page = yield from self.list(
+                user=user, agent=agent, session=session, where=where, limit=_PAGE, cursor=cursor
+            )
+            found, cursor = found + len(page.items), page.cursor
+            if cursor is None:
+                return found
+
+    def stats(self) -> Steps[dict[str, Any]]:
+        """As `Memory.stats`, without the place on the server's disk and what opening it mended."""
+        stats = (yield from self._ask("usage")).get("memory")
+        if not isinstance(stats, dict):
+            raise InvalidAnswer("The usage does not say what the memory holds.")
+        return stats
 
     def children(self, id: str | None = None) -> Steps[builtins.list[Fragment]]:
         """As `Memory.children`; page by page."""

@@ -34,7 +34,8 @@ _SAVE_EVERY_S = 5.0
 
 
 class Beacon:
-    """The verifier of one open memory. Threads that want a tour take turns.
+    """The verifier of one open memory. Threads that want a tour take turns; one that takes its time ends for
+    one that does not.
 
     entropy: None takes the machine's own, and on a simulated disk none at all: one seed replays one run.
     keeps: keep the cursor on disk; False (a dry run): only in memory.
@@ -49,6 +50,8 @@ class Beacon:
         self._entropy = entropy or (SystemEntropy() if real else None)
         self._keeps = keeps
         self._touring = Lock()
+        self._waiting: list[object] = []
+        """Who wants a tour that goes as fast as it can."""
         self._progress = load_progress(store)
         self._chance = self._draw()
 
@@ -76,21 +79,34 @@ class Beacon:
         resume: a deep tour goes on where the last one was broken off; its report covers both parts. pace:
         None goes as fast as it can. stop: asked often; True ends the tour, which then is not complete.
         """
-        with self._touring:
-            try:
-                return self._tour(deep, resume, pace, stop)
-            except RegistryDamaged as error:
-                # Nothing can be asked of it: another one is needed before anything can be compared.
-                self._store.mend_registry()
-                what = f"It was damaged ({error}) and was made again from the segments."
-                found = Finding(kind="bad digest", path="index", redundant=True, what=what)
-                outcome = self._tour(deep, resume, pace, stop)
-                report = replace(outcome.report, findings=(found, *outcome.report.findings))
-                return outcome._replace(report=report)
+        me = object()
+        if pace is None:
+            self._waiting.append(me)
+        try:
+            with self._touring:
+                return self._tour_on_a_sound_registry(deep, resume, pace, stop)
+        finally:
+            if pace is None:
+                self._waiting.remove(me)
+
+    def _tour_on_a_sound_registry(
+        self, deep: bool, resume: bool, pace: Pace | None, stop: Callable[[], bool]
+    ) -> Outcome:
+        try:
+            return self._tour(deep, resume, pace, stop)
+        except RegistryDamaged as error:
+            # Nothing can be asked of it: another one is needed before anything can be compared.
+            self._store.mend_registry()
+            what = f"It was damaged ({error}) and was made again from the segments."
+            found = Finding(kind="bad digest", path="index", redundant=True, what=what)
+            outcome = self._tour(deep, resume, pace, stop)
+            report = replace(outcome.report, findings=(found, *outcome.report.findings))
+            return outcome._replace(report=report)
 
     def _tour(self, deep: bool, resume: bool, pace: Pace | None, stop: Callable[[], bool]) -> Outcome:
         self._catch_up()
-        walk = Walk(self._store, self._exact, self._tour_state(deep, resume), deep, pace, stop)
+        ends = stop if pace is None else lambda: bool(self._waiting) or stop()
+        walk = Walk(self._store, self._exact, self._tour_state(deep, resume), deep, pace, ends)
         tour = walk.begin(self._draw())
         saved = self._store.clock.monotonic()
         complete = False

@@ -121,6 +121,7 @@ class AsyncMemory:
     reject = _twin(Memory.reject)
     repair_index = _twin(Memory.repair_index)
     rest = _twin(Memory.rest)
+    look = _twin(Memory.look)
     scan = _twin(Memory.scan)
     search = _twin(Memory.search)
     search_many = _twin(Memory.search_many)

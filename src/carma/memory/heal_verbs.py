@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -12,6 +13,7 @@ from carma.errors import EmbedderError, InvalidInput, ReadOnlyMemory
 from carma.healing import breaker
 from carma.healing.beacon import Beacon
 from carma.healing.blanks import candidates
+from carma.healing.pace import BACKGROUND
 from carma.healing.reindex import rebuild_registry, registry_is_sound
 from carma.healing.scan import take_note
 from carma.memory.base import Base
@@ -45,6 +47,16 @@ class HealVerbs(Base):
         """
         self._ready()
         return take_note(self._store, self._exact, self.beacon.tour(deep=deep))
+
+    def look(self, *, deep: bool = False, stop: Callable[[], bool] = lambda: False) -> ScanReport:
+        """As `scan`, for whoever is in no hurry: with a small share of the disk and of one core. It ends for
+        a `scan`, and a deep one goes on where the last was broken off (its report covers both).
+
+        stop: asked often; True ends it, and its report is not `complete`.
+        """
+        self._ready()
+        outcome = self.beacon.tour(deep=deep, resume=True, pace=BACKGROUND, stop=stop)
+        return take_note(self._store, self._exact, outcome)
 
     def blanks(self, *, limit: int = 1000, reconstructed: bool = False) -> builtins.list[Fragment]:
         """Fragments whose text is lost, the most urgent first; each has a `blank` with reason and priority.

@@ -19,14 +19,16 @@ def stats(parts: Parts) -> dict[str, Any]:
     """What is stored, where, how whole it is, and how fresh the indexes are. All sizes in bytes.
 
     blanks, reconstructed, repaired: as the damage ledger knows it; a scan looks. What a read decodes from
-    parity counts as intact until its file is made again. gaps: numbers of writes that nothing
-    names. segments: files of records, parity not counted.
+    parity counts as intact until its file is made again. gaps: numbers of writes that nothing names. expired:
+    of the fragments, those that nobody is shown any more. segments: files of records, parity not counted.
     """
     store = parts.store
     store.settle()
     registry = store.registry
-    live, versions, tombstones = registry.rows(
-        "SELECT coalesce(sum(live), 0), count(*), coalesce(sum(kind='tombstone'), 0) FROM fragments"
+    live, expired, versions, tombstones = registry.rows(
+        "SELECT coalesce(sum(live), 0), coalesce(sum(live AND expires <= ?), 0), count(*), "
+        "coalesce(sum(kind='tombstone'), 0) FROM fragments",
+        (store.clock.now(),),
     )[0]
     kinds = dict(registry.rows("SELECT kind, count(*) FROM fragments WHERE live GROUP BY kind ORDER BY kind"))
     blanks, reconstructed, repaired = count_blanks(store)
@@ -37,6 +39,7 @@ def stats(parts: Parts) -> dict[str, Any]:
         "created": store.identity.created,
         "read_only": store.read_only,
         "fragments": live,
+        "expired": expired,
         "blanks": blanks,
         "reconstructed": reconstructed,
         "repaired": repaired,

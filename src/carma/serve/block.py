@@ -1,8 +1,13 @@
-"""The block: the seats of one server, and the thread that looks after them.
+"""The block: the seats of one server, and the threads that look after them.
 
 It knows which memory belongs to whom; it opens them when they are asked for, closes the idle, retires those
 whose account is gone, and goes round all of them, so that a memory nobody asks for is looked at and healed
 too. The embedder is one for all; its cache is each memory's own.
+
+A server that begins looks at names, sizes and headers of every seat; so does each round after it. Every byte
+is read when that is due, one seat at a time and by a thread of its own, from where it was broken off: all of
+it in the background's pace. Rejected: to stop for every request, as a memory of one's own does (a seat that
+is always asked for would never be read to the end), and to read all seats at the first start.
 """
 
 from __future__ import annotations
@@ -65,9 +70,13 @@ class Block:
         self._lock = threading.Lock()
         self._seats: dict[str, Seat] = {}
         self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
-        self.toured = False
+        self._threads: list[threading.Thread] = []
+        self._toured = False
         """Whether every seat was looked at since the start."""
+        self._unread: dict[str, Seat] = {}
+        """The seats that are to be read, every byte of them, by account."""
+        self._reading: str | None = None
+        """Whose seat is being read; None ends it."""
 
     def seat(self, account_id: str) -> Seat:
         """The seat of an account. Raises AccountNotFound."""
@@ -88,14 +97,19 @@ class Block:
     def start(self) -> None:
         """Remove what removed accounts left, and begin to go round."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._thread = threading.Thread(target=self._work, name="carma-rounds", daemon=True)
-        self._thread.start()
+        for name, work in (("carma-rounds", self._go_round), ("carma-reader", self._read_on)):
+            thread = threading.Thread(target=work, name=name, daemon=True)
+            thread.start()
+            self._threads.append(thread)
 
     def tidy(self) -> None:
         """One turn of what the thread does, but for the rounds: retire who is gone, close who is idle."""
         here = {account.id for account in self.accounts.all() if not account.leaving}
         for id, seat in list(self._seats.items()):
             if id not in here:
+                self._unread.pop(id, None)
+                if self._reading == id:
+                    self._reading = None
                 seat.close(0.0, retire=True)
                 if seat.is_retired:
                     self._seats.pop(id, None)
@@ -125,16 +139,45 @@ class Block:
         return count
 
     def visit(self, seat: Seat) -> None:
-        """Look at a seat: its health, and its files if that is due; call for healing if it is damaged."""
+        """Look at a seat: its health, and its files; call for healing if it is damaged."""
         seat.looked_at = self._clock.monotonic()
         with suppress(CarmaError), seat.use(quiet=True) as memory:
-            # A server that begins looks everywhere once: much can happen to files that nobody has open.
-            due = memory.beacon.due() or (None if self.toured else "light")
-            if due is not None:
-                self.scanned(memory.scan(deep=due == "deep"))
+            if self._reading != seat.account.id:
+                self._look(memory, deep=False)
+            if memory.beacon.due() == "deep":
+                self._unread[seat.account.id] = seat
             self.keep_to_rules(seat, memory)
-            if seat.look().blanks:
-                self.heal(seat)
+            self._call_for_healing(seat)
+
+    def read(self, seat: Seat) -> None:
+        """Go on reading every byte of a seat for a while; call for healing if it is damaged."""
+        self._unread.pop(seat.account.id, None)
+        self._reading = seat.account.id
+        try:
+            with suppress(CarmaError), seat.use(quiet=True) as memory:
+                if memory.beacon.due() == "deep" and not self._look(memory, deep=True):
+                    self._unread[seat.account.id] = seat
+                self._call_for_healing(seat)
+        finally:
+            self._reading = None
+
+    def _look(self, memory: Memory, *, deep: bool) -> bool:
+        """Whether all was looked at."""
+        reading = self._reading
+        until = self._clock.monotonic() + self._settings.look_s
+
+        def ends() -> bool:
+            left = deep and (self._reading != reading or self._clock.monotonic() >= until)
+            return left or self._stop.is_set()
+
+        report = memory.look(deep=deep, stop=ends)
+        if report.complete:
+            self.scanned(report)
+        return report.complete
+
+    def _call_for_healing(self, seat: Seat) -> None:
+        if seat.look().blanks:
+            self.heal(seat)
 
     def stop_dreams(self) -> None:
         """Ask the dreams of all open memories to end after the step they are in; waits for none of them."""
@@ -155,8 +198,8 @@ class Block:
         deadline = self._clock.monotonic() + timeout_s
         for thread in closed:
             thread.join(max(deadline - self._clock.monotonic(), 0.0))
-        if self._thread is not None:
-            self._thread.join(max(deadline - self._clock.monotonic(), 0.0))
+        for thread in self._threads:
+            thread.join(max(deadline - self._clock.monotonic(), 0.0))
         return not any(thread.is_alive() for thread in closed)
 
     def _all_taken(self) -> list[Seat]:
@@ -173,12 +216,19 @@ class Block:
                 )
             return seat
 
-    def _work(self) -> None:
+    def _go_round(self) -> None:
         self._guarded(self._tour)
-        self.toured = True
+        self._toured = True
         while not self._stop.wait(_TICK_S):
             self._guarded(self.tidy)
             self._guarded(self._next_visit)
+
+    def _read_on(self) -> None:
+        """Read the seats that are to be read, once all were looked at."""
+        while not self._stop.wait(_TICK_S):
+            seat = next(iter([*self._unread.values()]), None)
+            if seat is not None and self._toured:
+                self._guarded(partial(self.read, seat))
 
     def _guarded(self, part: Callable[[], None]) -> None:
         """A round must not end because one memory fails in a way that nobody foresaw."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -22,7 +23,10 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from carma.errors import CarmaError, HeadersTooLarge, RequestRefused, RequestTooSlow
+from carma.serve.guard import answer_tag
+from carma.serve.problems import problem_of
 from carma.serve.settings import ServeSettings
+from carma.uml.squares import as_text, square_of
 
 __all__ = ["Connection", "Crowd", "connection_maker"]
 
@@ -231,10 +235,13 @@ class Connection(HttpToolsProtocol):
             # Its body is what was refused, so it will never be whole: nobody waits for it any longer.
             running.disconnected = True
             running.message_event.set()
-        body = json.dumps(error.problem()).encode()
+        id = secrets.token_hex(8)
+        body = json.dumps(problem_of(error, id)).encode()
+        square = as_text(square_of(answer_tag(None, id)))
         head = (
             f"HTTP/1.1 {error.status} {_REASONS.get(error.status, 'Refused')}\r\n"
             "content-type: application/problem+json\r\ncache-control: no-store\r\n"
+            f"x-request-id: {id}\r\ncarma-square: {square}\r\n"
             f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
         )
         self.transport.write(head.encode() + body)

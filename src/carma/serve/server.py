@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 import threading
 import time
@@ -50,7 +51,7 @@ from carma.serve.settings import ServeSettings
 from carma.serve.tracing import NoTracer, Tracer
 from carma.serve.workers import Workers
 
-__all__ = ["Server", "check_address"]
+__all__ = ["Server", "check_address", "check_settings"]
 
 _CLOSING_SPARE_S = 0.5
 _SOCKET_BYTES = 4 * 2**20
@@ -285,8 +286,24 @@ def _beside(work: Callable[[], None]) -> None:
     threading.Thread(target=work, name="carma-first-use", daemon=True).start()
 
 
+def check_settings(settings: ServeSettings) -> None:
+    """Whether a server can run with them; makes nothing. Raises InvalidInput: for TLS files that cannot be
+    used, a profile or a network that is none, and what `check_address` raises it for.
+    """
+    check_address(settings)
+    _profiles(settings)
+    networks((*settings.trusted_proxies, *settings.never_blocked))
+    if settings.tls_certificate and settings.tls_key:
+        for file in (settings.tls_certificate, settings.tls_key):
+            if not os.access(file, os.R_OK):
+                raise InvalidInput(f"{file} cannot be read.", hint="Give both PEM files of the certificate.")
+        try:
+            ssl.create_default_context().load_cert_chain(settings.tls_certificate, settings.tls_key)
+        except (OSError, ssl.SSLError) as error:
+            raise InvalidInput("The TLS certificate and its key cannot be used.") from error
+
+
 def check_address(settings: ServeSettings) -> None:
-    """Raises InvalidInput for plain HTTP that other machines reach, unless it was forced by name."""
     if bool(settings.tls_certificate) != bool(settings.tls_key):
         raise InvalidInput("TLS needs both files: the certificate chain and its key.")
     if settings.tls_certificate or settings.insecure_http or _is_loopback(settings.host):

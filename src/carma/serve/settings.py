@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from carma.healing.pace import LIGHT_EVERY_S
+
 __all__ = ["ServeSettings"]
 
 
@@ -53,8 +55,10 @@ class ServeSettings:
     """... up to this."""
     seat_calls_most: int = 8
     """Calls of one seat that run at once; more wait."""
-    round_s: float = 3_600.0
+    round_s: float = LIGHT_EVERY_S
     """Every seat is looked at once in this time, whether anybody asks for it or not."""
+    look_s: float = 600.0
+    """So long every byte of one seat is read at most before others have their turn."""
     health_s: float = 15.0
     """How old the health of an open seat may be."""
 

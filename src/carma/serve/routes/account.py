@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query, Request
 from carma.access.keys.rotation import GRACE_S
 from carma.memory.memory import Memory
 from carma.serve.call import Answer, call_of
+from carma.serve.changes import act_of
 from carma.serve.requests import AuditQuery, NoQuery, RotateOrder
 from carma.serve.routes.describe import body_of, bounded, described
 from carma.serve.services import Services
@@ -33,6 +34,7 @@ def account_routes(router: APIRouter, services: Services) -> None:
         """
         call = call_of(request.scope)
         order = body_of(call, RotateOrder)
+        act_of(call)  # It is not repeated, but a malformed Idempotency-Key is refused as everywhere.
         principal = call.admission.principal
         grace = GRACE_S if order.grace_s is None else order.grace_s
         services.may_rotate(principal.account)

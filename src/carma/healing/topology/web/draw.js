@@ -7,9 +7,9 @@ const now = {
 };
 const camera = { x: 0, y: 0, scale: 1 };
 let width = 1, height = 1, colours = {}, waiting = false, changed = true;
-const MOST_THREADS = 2500, HEAVY = 8000, SLOW_MS = 40;
+const MOST_THREADS = 2500, HEAVY = 8000, SLOW_MS = 40, WHOLE = 18;
 const snapshot = { picture: document.createElement("canvas"), camera: null, shown: "" };
-let spotsDrawn = 0, drawMs = 0;
+let spotsDrawn = 0, drawMs = 0, named = [];
 
 function readColours() {
   const probe = document.createElement("span");
@@ -244,23 +244,39 @@ function drawChosen(view, X, Y, s) {
   rings([n], X, Y, radius(view.state[n], s) + 5, colours.ink, 2.5);
 }
 
+// Where what has no parent lies, and nothing below it: together, outside of every disc. Null for fewer than two.
+function loose(view) {
+  if (view.loose !== undefined) return view.loose;
+  const found = [];
+  for (let n = 0; n < count; n++) {
+    if (view.state[n] >= 0 && typeof view.parent(n) !== "number" && !discOf.has(n)) found.push(n);
+  }
+  if (found.length < 2) return (view.loose = null);
+  const mean = (at) => found.reduce((sum, n) => sum + at[n], 0) / found.length;
+  const x = mean(xs), y = mean(ys);
+  return (view.loose = { x, y, r: Math.max(...found.map((n) => Math.hypot(xs[n] - x, ys[n] - y))) });
+}
+
 // Names of the subtrees that are large on screen, then of single fragments when there is room for them.
 function drawNames(view, X, Y, s, wide, groups) {
   pen.textAlign = "center";
   pen.lineJoin = "round";
   const taken = [];
+  named = [];
   const free = (x, y, w) => !taken.some((t) => Math.abs(t.x - x) < (t.w + w) / 2 + 8 && Math.abs(t.y - y) < 17);
   const put = (text, x, y, font, colour) => {
     pen.font = font;
     const w = pen.measureText(text).width;
     if (Math.abs(x) + w / 2 > wide / 2 - 4) x = Math.sign(x) * (wide / 2 - 4 - w / 2);
-    if (Math.abs(y) > height / 2 - 8 || !free(x, y, w)) return;
+    if (Math.abs(y) > height / 2 - 8 || !free(x, y, w)) return false;
     taken.push({ x, y, w });
+    named.push(text);
     pen.lineWidth = 3.5;
     pen.strokeStyle = colours.ground;
     pen.strokeText(text, x, y);
     pen.fillStyle = colour;
     pen.fillText(text, x, y);
+    return true;
   };
   if (columns().length > 1) taken.push({ x: -wide / 2 + 60, y: -height / 2 + 18, w: 120 });
   const most = wide < 500 ? 22 : 40;
@@ -269,8 +285,14 @@ function drawNames(view, X, Y, s, wide, groups) {
     if (size < 34 || taken.length > most) break;
     if (size > wide * 0.8 || !visible(view, n)) continue;
     if (Math.abs(X(x)) > wide / 2 || Math.abs(Y(y)) > height / 2 + size) continue;
-    put(short(nameOf(view, n), Math.min(34, Math.max(9, Math.round(size / 4)))), X(x), Y(y) - size + 14, "600 12px system-ui, sans-serif", colours.ink);
+    // A usual name is shown whole where there is room for it; a long one as far as its disc reaches.
+    const reach = Math.min(34, Math.max(9, Math.round(size / 4)));
+    for (const letters of new Set([Math.max(WHOLE, reach), reach])) {
+      if (put(short(nameOf(view, n), letters), X(x), Y(y) - size + 14, "600 12px system-ui, sans-serif", colours.ink)) break;
+    }
   }
+  const heap = discs.length ? loose(view) : null;
+  if (heap) put("without a parent", X(heap.x), Y(heap.y) + heap.r * s + 16, "600 12px system-ui, sans-serif", colours.soft);
   if (s < 60) return;
   for (const group of [groups[3], groups[2], groups[1], groups[0]]) {
     for (const n of group) {

@@ -37,8 +37,9 @@ async def usage(view: View) -> None:
         with card("Memory"):
             table(("what", "number"), ((name, stats[name]) for name in _COUNTED))
             hint(f"Created {when(stats['created'])}.")
-            line("Fragments by kind", "h3")
-            table(("kind", "fragments"), sorted(stats["kinds"].items(), key=lambda each: -each[1]))
+            if stats["kinds"]:
+                line("Fragments by kind", "h3")
+                table(("kind", "fragments"), sorted(stats["kinds"].items(), key=lambda each: -each[1]))
         with card("On disk"):
             sizes = stats["bytes"]
             table(("part", "size"), [*sizes.items(), ("all", sum(sizes.values()))], say=of_bytes)
