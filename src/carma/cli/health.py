@@ -77,12 +77,15 @@ def flush(
     store: StoreFolder = None,
     as_json: AsJson = False,
 ) -> int:
-    """Wait until all is findable by words and by meaning.
+    """Wait until all is findable by words and by meaning, and at rest in its files.
 
-    Exits with 13 if time ran out.
+    Sketches that are missing are made. Exits with 13 if time ran out.
     """
     with opened(store) as memory:
         done = memory.flush(timeout)
+        if done and address(store) is None:
+            with Output(as_json).progress("Sketching", "sketches") as update:
+                memory.rest(progress=update)
     said = "done" if done else "not finished"
     Output(as_json).show({"flushed": done}, lambda: [said], lambda: said.capitalize() + ".")
     return exits.OK if done else exits.UNFINISHED

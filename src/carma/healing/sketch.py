@@ -96,9 +96,10 @@ def encode_sketch(
     if len(text) <= _MOST_CHARACTERS and len(units) * _LEAST_UNIT_BITS < 8 * room:
         words = piece_symbols(units, 8 * room + _SLACK_BITS)
         kinds = [_WHOLE | _SURFACE, _WHOLE] if surface else [_WHOLE]
-        for flags in kinds if words is not None else []:
-            more = surface_symbols(units, tail) if flags & _SURFACE else []
-            coded = symbols_to_bytes(words + more)
+        for flags in kinds:
+            if words is None:
+                break
+            coded = symbols_to_bytes(words + (surface_symbols(units, tail) if flags & _SURFACE else []))
             if len(coded) <= room:
                 return bytes((_VERSION << 4 | flags,)) + coded
     most = min(sign_bytes, 255, max(room - 1, 0))

@@ -85,7 +85,7 @@ def keep_order(units: Sequence[Unit], kinds: Sequence[Kind]) -> list[int]:
 
 
 class _Look(NamedTuple):
-    """What a word or sign is, wherever it stands. bare: the kind it has where nothing else makes it a name."""
+    """What a word or sign is, wherever it stands. bare: its kind where nothing makes it a name."""
 
     plain: str
     bare: Kind

@@ -80,7 +80,7 @@ def piece_symbols(units: Sequence[Unit], most_bits: float = inf) -> list[Symbol]
             before.append(piece)
             symbols += new
             cost += bits
-            if piece == BY_CHARACTERS or piece == BY_DIGITS:
+            if piece in (BY_CHARACTERS, BY_DIGITS):
                 spelt = _characters(written) if piece == BY_CHARACTERS else _digits(written)
                 symbols += spelt
                 cost += _cost(spelt)

@@ -19,7 +19,8 @@ def stats(parts: Parts) -> dict[str, Any]:
     """What is stored, where, how whole it is, and how fresh the indexes are. All sizes in bytes.
 
     blanks, reconstructed: as the damage ledger knows it; a scan looks. gaps: numbers of writes that nothing
-    names. segments: files of records, parity not counted.
+    names. segments: files of records, parity not counted. sketches: how many fragments at rest (older
+    versions too) have a sketch or short copy, and how many have none yet.
     """
     store = parts.store
     store.settle()
@@ -29,6 +30,7 @@ def stats(parts: Parts) -> dict[str, Any]:
     )[0]
     kinds = dict(registry.rows("SELECT kind, count(*) FROM fragments WHERE live GROUP BY kind ORDER BY kind"))
     blanks, reconstructed = count_blanks(store)
+    made, missing = parts.exact.copies.count()
     places = (*COPIES, "parity", "index", "quarantine")
     return {
         "path": store.folder,
@@ -46,6 +48,7 @@ def stats(parts: Parts) -> dict[str, Any]:
         "breaker": tripped(store),
         "segments": len(store.segments.numbers()),
         "spreads": len(store.spreads.manifests()),
+        "sketches": {"made": made, "missing": missing},
         "bytes": {
             **{place: _folder_bytes(parts, place) for place in places},
             "reserve": store.disk.size(f"{store.folder}/reserve") or 0,

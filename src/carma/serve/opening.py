@@ -14,7 +14,7 @@ from carma.serve.block import Opener
 
 __all__ = ["SEAT", "seat_opener"]
 
-SEAT = Settings(embed_cache_entries=256)
+SEAT = Settings(embed_cache_entries=256, condense_most_s=2.0)
 """How the memory of a seat is set: sixty of them are open at once, and each cached vector takes 1.8 KB."""
 
 
