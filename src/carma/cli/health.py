@@ -77,9 +77,9 @@ def flush(
     store: StoreFolder = None,
     as_json: AsJson = False,
 ) -> int:
-    """Wait until all is findable by words and by meaning, and at rest in its files.
+    """Wait until all is findable by words and by meaning.
 
-    Sketches that are missing are made. Exits with 13 if time ran out.
+    Then sketches that are missing are made. Exits with 13 if time ran out.
     """
     with opened(store) as memory:
         done = memory.flush(timeout)
