@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from carma.healing.coder import Pile, number, read_number, symbols_to_bytes
 from carma.healing.signs import Vectors, signs_of
-from carma.healing.telling import keep_order, kinds_of
+from carma.healing.telling import Kind, keep_order, kinds_of
 from carma.healing.terms import (
     MOST_PIECES,
     SketchDamaged,
@@ -36,6 +36,7 @@ _VERSION = 1
 _WHOLE, _SURFACE, _SIGNS = 1, 2, 4
 _MOST_CHARACTERS = 16_000  # of a text are looked at
 _LEAST_UNIT_BITS = 1.5
+_CROWDED = 0.9  # of the room would go to names, numbers and dates
 _FROM_BEFORE = 0.85  # of the bits of a word are left where the words before it are known
 _SLACK_BITS = 64
 """By which the first symbols that are coded may cost less than they should: the state is still small."""
@@ -135,7 +136,9 @@ def decode_sketch(data: bytes) -> Sketch:
 
 def _most_telling(units: list[Unit], room: int) -> bytes:
     """As many of the most telling terms, in order, as go into `room` bytes."""
-    order = keep_order(units, kinds_of(units))
+    kinds = kinds_of(units)
+    named = sum(bits_of(unit.written) for unit, kind in zip(units, kinds, strict=True) if kind <= Kind.DATE)
+    order = keep_order(units, kinds, crowded=named * _FROM_BEFORE > _CROWDED * 8 * room)
     head = number(min(len(units), MOST_PIECES))
     best = b""  # read as no terms of none
     fits, beyond = -1, len(units) + 1

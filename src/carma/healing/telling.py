@@ -67,8 +67,12 @@ def kinds_of(units: Sequence[Unit], names: Collection[str] = ()) -> list[Kind]:
     ]
 
 
-def keep_order(units: Sequence[Unit], kinds: Sequence[Kind]) -> list[int]:
+def keep_order(units: Sequence[Unit], kinds: Sequence[Kind], *, crowded: bool = False) -> list[int]:
     """The places of the units in the order in which they are worth keeping.
+
+    crowded: names, numbers and dates would leave next to no room for anything else, as in a table of figures.
+    Then each of them counts once, and after every two comes one term of the running text: a row of numbers
+    alone says less.
 
     Names, numbers and dates first; then all others from the beginning on, commas, quotes and brackets as if
     they stood three tenths of the text later. A running text with its little words means more to reader and
@@ -76,12 +80,25 @@ def keep_order(units: Sequence[Unit], kinds: Sequence[Kind]) -> list[int]:
     """
     late = _SIGN_LATER * len(units)
     named = [at for at, kind in enumerate(kinds) if kind <= Kind.DATE]
+    again: set[int] = set()
+    if crowded:
+        first = {units[at].plain: at for at in reversed(named)}
+        again = set(named) - set(first.values())
+        named = sorted(first.values())
     rest = [
-        (at + late if kind is Kind.SIGN and units[at].written not in _ENDS else float(at), at)
+        (at + late if at in again or _inner_sign(units[at], kind) else float(at), at)
         for at, kind in enumerate(kinds)
-        if kind > Kind.DATE
+        if kind > Kind.DATE or at in again
     ]
-    return named + [at for _, at in sorted(rest)]
+    running = [at for _, at in sorted(rest)]
+    if not crowded:
+        return named + running
+    pairs = [named[at : at + 2] + running[at // 2 : at // 2 + 1] for at in range(0, len(named), 2)]
+    return [at for pair in pairs for at in pair] + running[len(pairs) :]
+
+
+def _inner_sign(unit: Unit, kind: Kind) -> bool:
+    return kind is Kind.SIGN and unit.written not in _ENDS
 
 
 class _Look(NamedTuple):
