@@ -4,7 +4,9 @@ N]`.
     damage     this project's documentation, 5 % lost, each kind of damage, everything else left as it is
     none       LoCoMo, 5 % of the turns lost with all that could give them back exactly but the index
     sketch     the same without the index: 5 %, 10 % and 30 %
+    pages      this project's documentation without the index, 5 %
     curve      the same at 5 %, by bytes of the sketch
+    calibration    the confidence of what sketches of 12 to 64 bytes give back (see bench.calibration)
     scale      100,000 fragments, 5 % lost (see bench.scale)
 
 Rows that are not asked for keep the figures they have. What a row needs of other conversations' data is left
@@ -25,8 +27,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from bench.calibration import UNSEEN, calibrated
 from bench.machine import describe
 from bench.proof_page import goals_of, publish
+from bench.reconstruction import Timed
 from bench.scale import FRAGMENTS, measured
 from carma.embed import MiniLM
 from carma.prove.experiment import Plan, Run, conduct
@@ -43,7 +47,7 @@ KINDS = ("delete", "flip", "truncate", "file", "mixed")
 LOSSES = (0.05, 0.1, 0.3)
 CURVE_BYTES = (0, 48, 64, 96, 192, 448)
 QUERIES = 1000
-OWN_DATA = ("damage", "scale")
+OWN_DATA = ("damage", "pages", "scale")
 """Rows that need nobody else's data."""
 
 
@@ -164,6 +168,20 @@ def sketch(asked: Asked) -> Measured:
         yield label, _pooled(asked, asked.conversations, range(asked.seeds), redundancy="sketch", loss=loss)
 
 
+def pages(asked: Asked) -> Measured:
+    """Documentation of which only sketches and context survive: longer texts than turns."""
+    yield "5 %", _pooled(asked, [ROOT / "docs"], range(asked.seeds), redundancy="sketch")
+
+
+def calibration_(asked: Asked) -> Measured:
+    """The confidence of reconstructions from small sketches, of conversations that were not fitted on."""
+    unseen = [path for path in asked.conversations if path.stem in UNSEEN]
+    if not unseen:
+        print(f"  left out: neither of the conversations {' and '.join(UNSEEN)} is there")
+        return
+    yield "12 to 64 bytes", calibrated(unseen, Timed(asked.embedder))
+
+
 def curve(asked: Asked) -> Measured:
     """Quality by bytes of the sketch."""
     for size in CURVE_BYTES:
@@ -180,6 +198,8 @@ ROWS: dict[str, Callable[[Asked], Measured]] = {
     "damage": damage,
     "none": none,
     "sketch": sketch,
+    "pages": pages,
+    "calibration": calibration_,
     "curve": curve,
     "scale": scale,
 }
@@ -198,7 +218,9 @@ def main(arguments: list[str] | None = None) -> int:
             continue
         print(f"{name} ...", flush=True)
         began = time.monotonic()
-        command = f"python -m bench.proof --only {name} --seeds {given.seeds} --queries {given.queries}"
+        command = f"python -m bench.proof --only {name}"
+        if name != "calibration":
+            command += f" --seeds {given.seeds} --queries {given.queries}"
         if name not in OWN_DATA and given.data != DATA:
             command += f" --data DIR (of {', '.join(path.name for path in conversations)})"
         known[name] = {"figures": {}, "command": command, "machine": describe(OUT.parent)}
@@ -206,7 +228,7 @@ def main(arguments: list[str] | None = None) -> int:
             known[name]["figures"][label] = found
             known[name]["took_s"] = round(time.monotonic() - began)
             OUT.write_text(json.dumps(known, indent=1))
-    known = {name: known[name] for name in ROWS if name in known}
+    known = {name: known[name] for name in ROWS if known.get(name, {}).get("figures")}
     goals = list(goals_of(known))
     publish(known, goals)
     for text, needed, reached, met in goals:

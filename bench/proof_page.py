@@ -36,8 +36,11 @@ def _exact(what: str, each: dict[str, Any]) -> Iterable[Goal]:
     yield f"{what}: recovered", "all, bit-exact", reached, each["exact"] == each["lost"]
 
 
-def _least(what: str, value: float | None, needed: float) -> Goal:
+def _least(what: str, value: float | None, needed: float, n: int | None = None) -> Goal:
+    """n: over how many texts it was measured, told beside it."""
     reached = "none to measure" if value is None else f"{value:.3f}"
+    if value is not None and n is not None:
+        reached += f", n = {n}"
     return what, f"≥ {needed}", reached, value is not None and value >= needed
 
 
@@ -53,15 +56,16 @@ def _sketch_goals(what: str, each: dict[str, Any]) -> Iterable[Goal]:
     if not what.endswith(" 5 %"):
         return
     measured = each["reconstructed_only"]
-    yield _least(f"{what}: cosine, mean", measured["similarity"]["mean"], 0.87)
-    yield _least(f"{what}: token F1", measured["token_f1"], 0.55)
-    yield _least(f"{what}: names, numbers, dates recalled", measured["entity_recall"], 0.75)
+    n, cosine = measured["fragments"], measured["similarity"]
+    yield _least(f"{what}: cosine, mean", cosine["mean"], 0.87, n)
+    yield _least(f"{what}: token F1", measured["token_f1"], 0.55, n)
     yield _least(
-        f"{what}: evidence Recall@10, healed to undamaged", each["evidence"]["healed_to_before"], 0.95
+        f"{what}: names, numbers, dates recalled", measured["entity_recall"], 0.75, measured["with_entities"]
     )
-    error = each["calibration"]["ece"]
-    shown = "none to measure" if error is None else f"{error:.3f}"
-    yield f"{what}: calibration error", "≤ 0.1", shown, error is not None and error <= 0.1
+    if each["evidence"]["before"] is not None:
+        yield _least(
+            f"{what}: evidence Recall@10, healed to undamaged", each["evidence"]["healed_to_before"], 0.95
+        )
     never = each["score_never_falls"]
     yield f"{what}: score over cycles", "never falls", "never falls" if never else "falls", never
 
@@ -78,19 +82,30 @@ def _scale_goals(what: str, each: dict[str, Any]) -> Iterable[Goal]:
         yield f"{what}: {name[:-5]}", f"≥ {least} MB/s", f"{each[name]} MB/s", each[name] >= least
 
 
+def _calibration_goals(what: str, each: dict[str, Any]) -> Iterable[Goal]:
+    error, n = each["ece"], each["n"]
+    shown = "none to measure" if error is None else f"{error:.3f}, n = {n}"
+    met = error is not None and error <= 0.1 and n >= FEWEST_JUDGED
+    yield f"{what}: calibration error", f"≤ 0.1, n ≥ {FEWEST_JUDGED}", shown, met
+
+
 def _no_goals(what: str, each: dict[str, Any]) -> Iterable[Goal]:
     return ()
 
 
 COLUMNS = (
-    "lost", "exact", "rebuilt", "blank", "cosine", "token F1", "ROUGE-L", "names, numbers, dates", "good",
-    "ECE", "dreams",
+    "lost", "exact", "rebuilt, n", "blank", "cosine, mean", "p10", "min", "token F1", "ROUGE-L",
+    "names, numbers, dates", "good", "ECE", "dreams",
 )  # fmt: skip
+FEWEST_JUDGED = 100
+"""A calibration error over fewer reconstructions says nothing."""
 WHEN = ("awake", "damaged", "dreaming", "after")
 GOALS = {
     "damage": _exact,
     "none": _none_goals,
     "sketch": _sketch_goals,
+    "pages": _sketch_goals,
+    "calibration": _calibration_goals,
     "curve": _no_goals,
     "scale": _scale_goals,
 }
@@ -98,9 +113,16 @@ TITLES = {
     "damage": "Default redundancy, 5 % lost",
     "none": "Only the index left, LoCoMo",
     "sketch": "Only sketches and context left, LoCoMo",
+    "pages": "Only sketches and context left, this documentation",
+    "calibration": "Confidence against the share judged good, LoCoMo",
     "curve": "Quality by bytes of the sketch, LoCoMo, 5 % lost",
     "scale": "A large memory, 5 % lost",
 }
+
+
+_SIZE_COLUMNS = (
+    "cosine, mean", "p10", "min", "token F1", "names, numbers, dates", "good", "mean confidence", "ECE",
+)  # fmt: skip
 
 
 def publish(known: dict[str, Any], goals: Sequence[Goal]) -> None:
@@ -125,8 +147,8 @@ def _body(known: dict[str, Any], goals: Sequence[Goal]) -> Iterable[str]:
         runs = next(iter(row["figures"].values())).get("experiments", 1)
         about = f"`{row['command']}`, {row['took_s']} s; experiments for each line: {runs}."
         yield from ("", f"### {TITLES[name]}", "", about, "")
-        if name == "scale":
-            yield from _reads(row["figures"])
+        if name in ("scale", "calibration"):
+            yield from (_reads if name == "scale" else _calibrated)(row["figures"])
             continue
         yield "| | " + " | ".join(COLUMNS) + " |"
         yield "|---" + "|---:" * len(COLUMNS) + "|"
@@ -140,8 +162,8 @@ def _body(known: dict[str, Any], goals: Sequence[Goal]) -> Iterable[str]:
 def _line(label: str, each: dict[str, Any]) -> str:
     m = each["reconstructed_only"]
     shown = (
-        m["similarity"]["mean"], m["token_f1"], m["rouge_l"], m["entity_recall"], each["good"],
-        each["calibration"]["ece"],
+        *(m["similarity"][name] for name in ("mean", "p10", "min")), m["token_f1"], m["rouge_l"],
+        m["entity_recall"], each["good"], each["calibration"]["ece"],
     )  # fmt: skip
     cells = [label, each["lost"], each["exact"], each["reconstructed"], each["blank"]]
     cells += ["–" if value is None else f"{value:.3f}" for value in shown]
@@ -158,6 +180,28 @@ def _more(label: str, each: dict[str, Any]) -> Iterable[str]:
             f"  Evidence Recall@10 {evidence['before']:.3f} before, {evidence['damaged']:.3f} damaged, "
             f"{evidence['healed']:.3f} healed."
         )
+
+
+def _calibrated(figures: dict[str, dict[str, Any]]) -> Iterable[str]:
+    """Bins of all sizes together, then each size by itself."""
+    for label, each in figures.items():
+        judged = f"{each['n']} reconstructions from sketches of {label} of conversations"
+        yield f"{judged} {', '.join(each['conversations'])}, on which nothing was fitted."
+        yield f"{each['exact']} more of {each['lost']} came back to the letter and are not judged."
+        yield from ("", "| confidence | n | mean confidence | good |", "|---|---:|---:|---:|")
+        for one in each["bins"]:
+            share = f"{one['confidence']:.3f} | {one['good']:.3f}"
+            yield f"| {one['from']:.1f} to {one['to']:.1f} | {one['n']} | {share} |"
+        yield f"| all | {each['n']} | {each['confidence']:.3f} | {each['good']:.3f} |"
+        yield from ("", "| bytes | n | " + " | ".join(_SIZE_COLUMNS) + " |", "|---" + "|---:" * 9 + "|")
+        for size, told in each["sizes"].items():
+            cosine = told["cosine"]
+            values = [
+                *(cosine.get(name) for name in ("mean", "p10", "min")), told["token_f1"],
+                told["entity_recall"], told["good"], told["confidence"], told["ece"],
+            ]  # fmt: skip
+            cells = ["–" if value is None else f"{value:.3f}" for value in values]
+            yield f"| {size} | {told['n']} | " + " | ".join(cells) + " |"
 
 
 def _reads(figures: dict[str, dict[str, Any]]) -> Iterable[str]:

@@ -55,14 +55,14 @@ SHAPES = {
     "flush": '{"flushed": true}',
     "stats": (
         '{"path", "id", "created", "read_only", "fragments", "kinds", "versions", "deleted", "writes",\n'
-        ' "gaps", "segments", "bytes", "embedder", "vectors", "recovered"}\n'
+        ' "gaps", "segments", "sketches": {"made", "missing"}, "bytes", "embedder", "vectors", "recovered"}\n'
         'over a server {"account", "seat", "generation", "key", "permissions", "memory", "since",\n'
         ' "requests", "received_bytes", "sent_bytes", "limits"}'
     ),
     "doctor": '{"healthy": true, "findings": [{"level", "subject", "what", "advice"}, …]}',
     "scan": (
         '{"deep", "files", "records", "bytes", "damaged", "lost", "unnamed", "complete", "breaker",\n'
-        ' "took_s", "without_key", "healthy",\n'
+        ' "took_s", "without_key", "sketches", "sketches_missing", "healthy",\n'
         ' "findings": [{"kind", "path", "offset", "seq", "id", "redundant", "what"}, …]}'
     ),
     "blanks": '{"count": 2, "items": [fragment, …]}',

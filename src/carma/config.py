@@ -57,7 +57,9 @@ class Settings:
     short_copies: bool = True
     """Keep a text to the letter in its sketch where it fits."""
     condense_budget_s: float = 1.0
-    """How long a rest makes sketches; a dream makes those that are missing."""
+    """How long a spreading makes sketches while it holds the turn; most were made before it took the turn."""
+    condense_most_s: float = 600.0
+    """Closing and `rest` make the sketches that are missing, but no longer than this; a dream goes on."""
     breaker_segments: int = 5
     """Mass damage: more damaged segments than this in one pass of the beacon trip the breaker."""
     breaker_share: float = 0.02

@@ -69,6 +69,8 @@ class ScanReport:
     count is all that is known). complete: the tour went all the way round; else it goes on at the saved
     cursor. breaker: mass damage was found, so nothing is dropped or compacted until it is cleared.
     without_key: the memory is encrypted and its key was not at hand: only the bytes were proven.
+    sketches, sketches_missing: how many fragments at rest (older versions too) have a sketch or short copy
+    beside their parity, and how many have none; without the key not known and 0.
     """
 
     deep: bool
@@ -83,6 +85,8 @@ class ScanReport:
     breaker: bool = False
     took_s: float = 0.0
     without_key: bool = False
+    sketches: int = 0
+    sketches_missing: int = 0
 
     @property
     def healthy(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from itertools import product
 
 import numpy as np
 import pytest
@@ -286,3 +287,16 @@ def test_the_score_puts_the_truth_first() -> None:
         assert near[0] > near[1] > near[2]
         assert near.dtype == np.float32
     assert score(Sketch(b"", (), 5, False, False), None, ["a", "b"]).tolist() == [0, 0]
+
+
+def test_a_table_of_figures_keeps_some_of_its_words() -> None:
+    """Numbers alone would fill the sketch; each is kept once, and words stand between them."""
+    systems = product(("river", "harbour", "garden"), ("texts", "scores"))
+    rows = [
+        f"| {name} | ids and {what} | {number:,} queries each second | 0.956 |"
+        for number, (name, what) in enumerate(systems, 81_234)
+    ]
+    sketch = decode_sketch(encode_sketch("\n".join(["| system | what | median |", *rows * 3])))
+    kept = [unit.plain for unit in sketch.units]
+    assert not sketch.whole and {"system", "median", "river", "queries"} <= set(kept)
+    assert {"234", "239"} <= set(kept), "the first figure and the last"

@@ -86,6 +86,35 @@ def test_below_a_parent_it_may_be_missing_where_nothing_says_any_more_that_it_st
     assert list(truth.wrong(Query("list"), only_kept, before))
 
 
+def test_below_what_lost_its_place_a_tree_may_end() -> None:
+    """From above; from the lost one itself, in a list, and where places are known, nothing may."""
+    top, below = "cc" * 16, "dd" * 16
+    parents = {top: None, LOST: top, below: LOST, KEPT: top}
+    texts = {id: Original(id, 1, 3, TEXT, digest(TEXT), "note", parent) for id, parent in parents.items()}
+    truth = Truth(texts, frozenset({LOST}), placeless=True)
+    before = answer(*(seen("intact", id=id) for id in (LOST, below, KEPT)))
+    assert not list(truth.wrong(Query("tree", target=top), answer(seen("intact", id=KEPT)), before))
+    assert len(list(truth.wrong(Query("tree", target=top), answer(seen("intact", id=below)), before))) == 1
+    under = answer(seen("intact", id=below))
+    assert list(truth.wrong(Query("tree", target=LOST), answer(), under))
+    assert list(truth.wrong(Query("list", target=LOST), answer(), under))
+    known = Truth(texts, frozenset({LOST}))
+    assert len(list(known.wrong(Query("tree", target=top), answer(seen("intact", id=KEPT)), before))) == 2
+
+
+def test_a_list_of_nothing_but_what_lost_its_place_may_be_empty() -> None:
+    """One with anything else may not, nor one of a memory that knows the places."""
+    empty, query = answer(), Query("list", target=KEPT)
+    for placeless, before, failed in (
+        (True, answer(seen("intact")), 0),
+        (True, answer(seen("intact"), seen("intact", id=KEPT)), 1),
+        (False, answer(seen("intact")), 1),
+    ):
+        phase = Round("reopened")
+        phase.take(0, query, empty, Truth(ORIGINALS, frozenset({LOST}), placeless), before)
+        assert phase.failed == failed
+
+
 def test_an_exception_and_nothing_in_place_of_an_answer_have_failed() -> None:
     """Nothing where there was nothing before has not."""
     phase = Round("damaged")

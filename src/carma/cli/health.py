@@ -79,10 +79,13 @@ def flush(
 ) -> int:
     """Wait until all is findable by words and by meaning.
 
-    Exits with 13 if time ran out.
+    Then sketches that are missing are made. Exits with 13 if time ran out.
     """
     with opened(store) as memory:
         done = memory.flush(timeout)
+        if done and address(store) is None:
+            with Output(as_json).progress("Sketching", "sketches") as update:
+                memory.rest(progress=update)
     said = "done" if done else "not finished"
     Output(as_json).show({"flushed": done}, lambda: [said], lambda: said.capitalize() + ".")
     return exits.OK if done else exits.UNFINISHED

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from carma.cli.output import progress_bar
 from carma.cli.remote import address, reached
 from carma.cli.unlocking import current, vault_at
 from carma.errors import InvalidInput, NotEncrypted
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from carma.memory.memory import Memory
 
 __all__ = ["is_encrypted", "key_for", "opened", "store_path"]
+
+
+_MANY = 100
+"""With fewer sketches a command ends at once, and no bar is shown."""
 
 
 def store_path(given: Path | None) -> Path:
@@ -45,8 +50,12 @@ def opened(store: Path | None, *, create: bool = False, read_only: bool = False)
     from carma.memory.memory import Memory
 
     path = store_path(store)
-    with Memory.open(path, create=create, read_only=read_only, **key_for(path, create=create)) as memory:
+    memory = Memory.open(path, create=create, read_only=read_only, **key_for(path, create=create))
+    try:
         yield memory
+    finally:
+        with progress_bar("Sketching", "sketches", _MANY) as update:
+            memory.close(progress=update)
 
 
 def key_for(path: Path, *, create: bool) -> dict[str, Any]:

@@ -10,13 +10,13 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-__all__ = ["Output", "clean", "one_line"]
+__all__ = ["Output", "clean", "one_line", "progress_bar"]
 
 Update = Callable[[int, int, str], None]
 """Tells progress: how much is done, of how much, and what is being done."""
@@ -62,27 +62,49 @@ class Output:
     @contextmanager
     def progress(self, title: str, unit: str) -> Iterator[Update]:
         """A progress bar on standard error, if that is a terminal; `title` stands before it."""
-        if self.as_json or not sys.stderr.isatty():
+        if self.as_json:
             yield lambda done, total, what: None
             return
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-        columns = (
-            TextColumn("{task.description}"), BarColumn(bar_width=24),
-            TextColumn("{task.completed:,.0f}/{task.total:,.0f} " + unit), TimeElapsedColumn(),
-            TextColumn("{task.fields[what]}", markup=False),
-        )  # fmt: skip
-        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task(title, total=0, what="")
-
-            def update(done: int, total: int, what: str) -> None:
-                bar.update(task, completed=done, total=max(total, 1), what=_end_of(clean(what), 24))
-
+        with progress_bar(title, unit) as update:
             yield update
 
     def _write(self, line: str) -> None:
         _write(line, sys.stdout)
+
+
+@contextmanager
+def progress_bar(title: str, unit: str, least: int = 0) -> Iterator[Update]:
+    """A progress bar on standard error, if that is a terminal, from the first telling of `least` or more."""
+    shown: Update | None = None
+
+    def update(done: int, total: int, what: str) -> None:
+        nonlocal shown
+        if shown is None and total >= least and sys.stderr.isatty():
+            shown = stack.enter_context(_bar(title, unit))
+        if shown is not None:
+            shown(done, total, what)
+
+    with ExitStack() as stack:
+        yield update
+
+
+@contextmanager
+def _bar(title: str, unit: str) -> Iterator[Update]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        TextColumn("{task.description}"), BarColumn(bar_width=24),
+        TextColumn("{task.completed:,.0f}/{task.total:,.0f} " + unit), TimeElapsedColumn(),
+        TextColumn("{task.fields[what]}", markup=False),
+    )  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=0, what="")
+
+        def update(done: int, total: int, what: str) -> None:
+            bar.update(task, completed=done, total=max(total, 1), what=_end_of(clean(what), 24))
+
+        yield update
 
 
 def clean(text: str) -> str:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["scan"]
 
 _MOST_SHOWN = 50
+_FIELDS = ("files", "records", "bytes", "damaged", "lost", "unnamed", "sketches", "sketches_missing")
 _NO_KEY = (KekMissing, KekUnsafe, VaultKeyWrong, VaultNeeded, VaultWrong, Shredded)
 
 
@@ -71,6 +72,7 @@ def _counts(report: ScanReport) -> dict[str, Any]:
         "damaged": f"{report.damaged:,} records",
         "lost": f"{report.lost:,} records",
         "unnamed": f"{report.unnamed:,} writes",
+        "sketches": f"{report.sketches:,} made, {report.sketches_missing:,} missing",
         "took": f"{report.took_s:.2f} s",
     }
 
@@ -79,7 +81,7 @@ def _lines(report: ScanReport) -> Iterator[str]:
     """A line for each count, then one for each finding: kind, path, offset, id, whether it is redundant,
     what.
     """
-    for name in ("files", "records", "bytes", "damaged", "lost", "unnamed"):
+    for name in _FIELDS:
         yield f"{name}\t{getattr(report, name)}"
     for each in report.findings:
         yield "\t".join(_fields(each))

@@ -9,21 +9,37 @@ Rejected: short copies by Zstandard with a dictionary learnt from the memory (do
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Container, Sequence
+from contextlib import suppress
 
+from carma.errors import CarmaError
 from carma.healing.sketch import Sketch, decode_sketch, encode_sketch
 from carma.healing.terms import SketchDamaged
 from carma.store.manifest import Manifest
 from carma.store.payload import decode_text
-from carma.store.record import RecordKind
+from carma.store.record import RecordDamaged, RecordKind
 from carma.store.scan import Intact
+from carma.store.segments import REWRITTEN
 from carma.store.store import Store
 
-__all__ = ["Condenser", "Copies"]
+__all__ = ["Condenser", "Copies", "current_spreads"]
 
 _KEPT_SPREADS = 4
 _LEAST_BYTES = 2
 """A smaller budget holds no sketch."""
+_TITLE = "sketches"
+_IN_LOG = """
+SELECT seq, segment, offset, length FROM fragments WHERE segment < ? AND kind <> 'tombstone' ORDER BY seq
+"""
+
+GoingOn = Callable[[], bool]
+"""Asked before each sketch: False ends the making."""
+Progress = Callable[[int, int, str], object]
+"""How many are made, of how many, and what they are."""
+
+
+def _untold(done: int, total: int, what: str) -> None:
+    return None
 
 
 class Copies:
@@ -33,6 +49,7 @@ class Copies:
         self._store = store
         self._lock = threading.Lock()
         self._read: dict[tuple[int, int], dict[int, bytes]] = {}
+        self._complete: set[tuple[int, int]] = set()
 
     def text(self, seq: int) -> str | None:
         """The text of a write by its short copy, proven by the manifest; None if there is none."""
@@ -88,17 +105,37 @@ class Copies:
                 self._read[key] = found
             return found
 
+    def count(self, *, anew: bool = False) -> tuple[int, int]:
+        """How many fragments at rest have a sketch or short copy, and how many have none; older versions too.
+
+        anew: read all files; else those of which all are known to be there are not read again.
+        """
+        made = missing = 0
+        for manifest in current_spreads(self._store):
+            key = (manifest.head.spread, manifest.head.created_ms)
+            there = sum(record.kind == RecordKind.FRAGMENT for record in manifest.records)
+            lacking = 0
+            if anew or key not in self._complete:
+                lacking = len(_lacking(manifest, self._store.spreads.copies(manifest)))
+                # A spread that is being written may lack some for a moment.
+                (self._complete.discard if lacking else self._complete.add)(key)
+            made += there - lacking
+            missing += lacking
+        return made, missing
+
     def forget(self) -> None:
         """Read the files anew when something is next asked for."""
         with self._lock:
             self._read.clear()
+            self._complete.clear()
 
 
 class Condenser:
     """Makes the sketches of a spread. Implements `carma.store.spread.Condense`.
 
-    A sketch of a page of text takes milliseconds, and whoever spreads holds the turn: so it makes what fits
-    into `Settings.condense_budget_s`, and a dream makes the others (`complete`).
+    Whoever spreads holds the turn, and a sketch takes up to a millisecond. So sketches are made before it,
+    without the turn (`prepare`, `complete`), and a spreading finds them made. What it does not find it makes,
+    for `Settings.condense_budget_s`; what is missing even then stays missing until the next `complete`.
     """
 
     def __init__(self, store: Store, copies: Copies) -> None:
@@ -116,46 +153,61 @@ class Condenser:
             if item.header.kind == RecordKind.FRAGMENT:
                 entry = self._known(manifests, item) or b""
                 if not entry and self._store.clock.monotonic() < deadline:
-                    entry = self._new(item)
+                    entry = self._new(decode_text(self._store.payload(item)))
             entries.append(entry)
         return entries
 
     def missing(self) -> dict[int, list[int]]:
         """For each spread with fragments that have no sketch: their indices."""
-        gone = {row[0] for row in self._store.registry.rows("SELECT segment FROM rewritten")}
-        found: dict[int, list[int]] = {}
         if self._settings.sketch_bytes < _LEAST_BYTES:
-            return found
-        for manifest in self._store.spreads.manifests():
-            if manifest.head.first in gone:
-                continue
-            entries = self._store.spreads.copies(manifest)
-            lacking = [
-                index
-                for index, record in enumerate(manifest.records)
-                if record.kind == RecordKind.FRAGMENT and index not in entries
-            ]
-            if lacking:
-                found[manifest.head.spread] = lacking
-        return found
+            return {}
+        lacking = {
+            manifest.head.spread: _lacking(manifest, self._store.spreads.copies(manifest))
+            for manifest in current_spreads(self._store)
+        }
+        return {spread: indices for spread, indices in lacking.items() if indices}
 
-    def complete(self, deadline: float) -> list[int]:
-        """Make missing sketches until `deadline` (of the monotonic clock), without the turn.
+    def prepare(self, going_on: GoingOn, progress: Progress = _untold) -> None:
+        """Make the sketches of what is to be spread next, without the turn, while `going_on` says so.
+
+        progress: told how many are made, of how many.
+        """
+        if self._settings.sketch_bytes < _LEAST_BYTES:
+            return
+        rows = self._store.registry.rows(_IN_LOG, (REWRITTEN,))
+        self._made = {row[0]: self._made[row[0]] for row in rows if row[0] in self._made}
+        rows = [row for row in rows if row[0] not in self._made]
+        for at, row in enumerate(rows):
+            if not going_on():
+                return
+            progress(at, len(rows), _TITLE)
+            with suppress(CarmaError, RecordDamaged):  # It waits for healing, and its sketch with it.
+                self._made[row[0]] = self._new(self._store.read_text(*row))
+
+    def complete(self, going_on: GoingOn, progress: Progress = _untold) -> list[int]:
+        """Make missing sketches of spreads, without the turn, while `going_on` says so.
 
         Returns the spreads to be written anew for them.
         """
         anew: list[int] = []
-        for spread, lacking in self.missing().items():
+        missing = self.missing()
+        total, done = sum(map(len, missing.values())), 0
+        for spread, lacking in missing.items():
             manifest = self._store.spreads.get(spread)
             if manifest is None:
                 continue
             for index in lacking:
-                if self._store.clock.monotonic() >= deadline:
+                if not going_on():
                     return anew
+                progress(done, total, _TITLE)
+                done += 1
                 item = self._store.spreads.member(manifest, index)
-                if item is not None:
-                    self._made[item.header.seq] = self._new(item)
-            anew.append(spread)
+                if item is None:
+                    continue
+                if item.header.seq not in self._made:
+                    self._made[item.header.seq] = self._new(decode_text(self._store.payload(item)))
+                if anew[-1:] != [spread]:
+                    anew.append(spread)
         return anew
 
     def _known(self, manifests: Sequence[Manifest], item: Intact) -> bytes | None:
@@ -166,9 +218,22 @@ class Condenser:
         before = self._copies.entry(manifests, item.header.seq, item.header.text_digest)
         return before if before and len(before) <= self._settings.sketch_bytes else None
 
-    def _new(self, item: Intact) -> bytes:
+    def _new(self, text: str) -> bytes:
         return encode_sketch(
-            decode_text(self._store.payload(item)),
-            budget_bytes=self._settings.sketch_bytes,
-            surface=self._settings.short_copies,
+            text, budget_bytes=self._settings.sketch_bytes, surface=self._settings.short_copies
         )
+
+
+def current_spreads(store: Store) -> list[Manifest]:
+    """The spreads that no other has replaced."""
+    gone = {row[0] for row in store.registry.rows("SELECT segment FROM rewritten")}
+    return [each for each in store.spreads.manifests() if each.head.first not in gone]
+
+
+def _lacking(manifest: Manifest, entries: Container[int]) -> list[int]:
+    """The indices of fragments of a spread without an entry."""
+    return [
+        index
+        for index, record in enumerate(manifest.records)
+        if record.kind == RecordKind.FRAGMENT and index not in entries
+    ]

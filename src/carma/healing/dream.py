@@ -279,6 +279,10 @@ class _Dream:
             return
         if self._breaker:
             self._cycle.reasons["the breaker is open: nothing is compacted or dropped"] += 1
+            # Their spreads would be written anew, and that leaves out what the index calls dead.
+            missing = self._resources.exact.copies.count(anew=True)[1]
+            if missing:
+                self._cycle.reasons["the breaker is open: sketches wait to be made"] += missing
             return
         log = any(is_log(number) for number in self._mender.broken)
         household = Household(anew=self._mender.anew, clean=clean and not self._lost, log=log)

@@ -59,11 +59,17 @@ def tidy(store: Store, resources: Resources, household: Household, cycle: Cycle)
 
 
 def _sketched(store: Store, resources: Resources, cycle: Cycle) -> set[int]:
-    """Make the sketches that a spreading had no time for; the spreads to be written anew for them."""
+    """Make the sketches that are missing; the spreads to be written anew for them."""
     if resources.condense is None:
         return set()
     cycle.tell(0, 0, "sketching")
-    return set(resources.condense.complete(store.clock.monotonic() + max(cycle.left_s, 0.0)))
+    deadline = store.clock.monotonic() + max(cycle.left_s, 0.0)
+
+    def going_on() -> bool:
+        return store.clock.monotonic() < deadline
+
+    resources.condense.prepare(going_on)
+    return set(resources.condense.complete(going_on))
 
 
 def _with_deleted(store: Store) -> list[int]:

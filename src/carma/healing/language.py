@@ -36,6 +36,8 @@ _COMMON = 10_000
 _OTHERWISE = {BY_CHARACTERS: 60, BY_DIGITS: 40}  # of _COMMON
 _FIRST_WORD = 1996  # the vocabulary's words are sorted from here on
 _OFFSET = 250
+_LOOKS_BACK = ("'", ":")
+_MOST_MET = 65_536
 _LETTER_RANK, _SIGN_RANK = (
     1_500,
     20_000,
@@ -63,9 +65,32 @@ class Language:
     widths: tuple[int, ...]
     starts: tuple[int, ...]
     habits: dict[str, _Habit]
+    after_one: dict[int, _Habit]
+    """The habits after one piece, by its number."""
+    looks_back: frozenset[int]
+    """The pieces after which the one before them matters too."""
+    met: dict[tuple[int, int, int], tuple[list[Symbol], float]]
+    """What `coded` said before: a text is coded some times over, and texts of one memory are alike."""
 
     def symbols(self, number: int, before: Sequence[int]) -> list[Symbol]:
         """The symbols that say `number` after `before`."""
+        return self.coded(number, before)[0]
+
+    def coded(self, number: int, before: Sequence[int]) -> tuple[list[Symbol], float]:
+        """The symbols that say `number` after `before`, not to be changed, and what they cost in bits."""
+        last = before[-1] if before else -1
+        two = (before[-2] if len(before) > 2 else -len(before)) if last in self.looks_back else 0
+        key = two, last, number
+        found = self.met.get(key)
+        if found is None:
+            symbols = self._symbols(number, before)
+            found = symbols, sum(bits - log2(width) for _, width, bits in symbols)
+            if len(self.met) >= _MOST_MET:
+                self.met.clear()
+            self.met[key] = found
+        return found
+
+    def _symbols(self, number: int, before: Sequence[int]) -> list[Symbol]:
         alone = (self.starts[number], self.widths[number], _BITS)
         habit = self._habit(before)
         if habit is None:
@@ -92,14 +117,14 @@ class Language:
         return _BITS - log2(max(self.widths[number], 1))
 
     def _habit(self, before: Sequence[int]) -> _Habit | None:
-        names = self.pieces.names
         if not before:
             return self.habits.get("^")
-        last = names[before[-1]]
-        if last in ("'", ":") and len(before) > 1:
+        if before[-1] in self.looks_back and len(before) > 1:
+            names = self.pieces.names
+            last = names[before[-1]]
             two = "^" if last == ":" and len(before) == 2 else names[before[-2]]
             return self.habits.get(two + last) or self.habits.get(last)
-        return self.habits.get(last)
+        return self.after_one.get(before[-1])
 
 
 @lru_cache(maxsize=1)
@@ -109,7 +134,10 @@ def language() -> Language:
     widths = _widths(known)
     starts = tuple(accumulate(widths, initial=0))[:-1]
     habits = {before: _habit_of(int(chance), after, known) for before, chance, *after in _lines(FOLLOWING)}
-    return Language(known, widths, starts, habits)
+    after_one = {known.numbers[name]: habit for name, habit in habits.items() if name in known.numbers}
+    return Language(
+        known, widths, starts, habits, after_one, frozenset(known.numbers[name] for name in _LOOKS_BACK), {}
+    )
 
 
 def _lines(table: str) -> list[list[str]]:

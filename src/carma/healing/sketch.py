@@ -17,8 +17,15 @@ from dataclasses import dataclass
 
 from carma.healing.coder import Pile, number, read_number, symbols_to_bytes
 from carma.healing.signs import Vectors, signs_of
-from carma.healing.telling import keep_order, kinds_of
-from carma.healing.terms import MOST_PIECES, SketchDamaged, read_terms, term_symbols
+from carma.healing.telling import Kind, keep_order, kinds_of
+from carma.healing.terms import (
+    MOST_PIECES,
+    SketchDamaged,
+    bits_of,
+    piece_symbols,
+    read_terms,
+    surface_symbols,
+)
 from carma.healing.units import Unit, text_of, units_of
 
 __all__ = ["BUDGET_BYTES", "Sketch", "decode_sketch", "encode_sketch"]
@@ -29,6 +36,10 @@ _VERSION = 1
 _WHOLE, _SURFACE, _SIGNS = 1, 2, 4
 _MOST_CHARACTERS = 16_000  # of a text are looked at
 _LEAST_UNIT_BITS = 1.5
+_CROWDED = 0.9  # of the room would go to names, numbers and dates
+_FROM_BEFORE = 0.85  # of the bits of a word are left where the words before it are known
+_SLACK_BITS = 64
+"""By which the first symbols that are coded may cost less than they should: the state is still small."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +95,12 @@ def encode_sketch(
     units, tail = units_of(text[:_MOST_CHARACTERS])
     room = budget_bytes - 1
     if len(text) <= _MOST_CHARACTERS and len(units) * _LEAST_UNIT_BITS < 8 * room:
-        kinds: list[tuple[int, str | None]] = [(_WHOLE | _SURFACE, tail)] if surface else []
-        for flags, kept in (*kinds, (_WHOLE, None)):
-            coded = symbols_to_bytes(term_symbols(units, kept))
+        words = piece_symbols(units, 8 * room + _SLACK_BITS)
+        kinds = [_WHOLE | _SURFACE, _WHOLE] if surface else [_WHOLE]
+        for flags in kinds:
+            if words is None:
+                break
+            coded = symbols_to_bytes(words + (surface_symbols(units, tail) if flags & _SURFACE else []))
             if len(coded) <= room:
                 return bytes((_VERSION << 4 | flags,)) + coded
     most = min(sign_bytes, 255, max(room - 1, 0))
@@ -122,16 +136,35 @@ def decode_sketch(data: bytes) -> Sketch:
 
 def _most_telling(units: list[Unit], room: int) -> bytes:
     """As many of the most telling terms, in order, as go into `room` bytes."""
-    order = keep_order(units, kinds_of(units))
+    kinds = kinds_of(units)
+    named = sum(bits_of(unit.written) for unit, kind in zip(units, kinds, strict=True) if kind <= Kind.DATE)
+    order = keep_order(units, kinds, crowded=named * _FROM_BEFORE > _CROWDED * 8 * room)
     head = number(min(len(units), MOST_PIECES))
     best = b""  # read as no terms of none
     fits, beyond = -1, len(units) + 1
-    guess = min(len(units), room * 8 // 9)
+    guess = _likely(units, order, 8 * room)
     while beyond - fits > 1:
-        coded = symbols_to_bytes(head + term_symbols([units[at] for at in sorted(order[:guess])], None))
-        if len(coded) <= room:
+        words = piece_symbols([units[at] for at in sorted(order[:guess])], 16 * room)
+        if words is None:
+            beyond, guess = guess, (fits + guess) // 2
+            continue
+        coded = symbols_to_bytes(head + words)
+        spare = 8 * (room - len(coded))
+        if spare >= 0:
             fits, best = guess, coded
         else:
             beyond = guess
-        guess = (fits + beyond) // 2
+        # As many terms more or fewer as such terms cost, within the limits that are known.
+        guess += int(spare / max(8 * len(coded) / max(guess, 1), 1.0))
+        guess = min(max(guess, fits + 1), beyond - 1)
     return best
+
+
+def _likely(units: list[Unit], order: list[int], bits: int) -> int:
+    """About how many terms, in the order of their worth, go into so many bits."""
+    cost = 0.0
+    for count, at in enumerate(order):
+        cost += bits_of(units[at].written) * _FROM_BEFORE
+        if cost > bits:
+            return count
+    return len(units)

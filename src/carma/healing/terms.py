@@ -10,13 +10,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from math import inf, log2
 
 from carma.errors import CarmaError
 from carma.healing.coder import Pile, Symbol, number, one_of, read_number, uniform
 from carma.healing.language import BY_CHARACTERS, BY_DIGITS, language
 from carma.healing.units import Case, Unit, Writing, case_of, in_case, restored
 
-__all__ = ["MOST_PIECES", "SketchDamaged", "pieces_of", "read_terms", "term_symbols"]
+__all__ = [
+    "MOST_PIECES",
+    "SketchDamaged",
+    "bits_of",
+    "piece_symbols",
+    "pieces_of",
+    "read_terms",
+    "surface_symbols",
+]
 
 MOST_PIECES = 16_000
 MOST_CHARACTERS = 65_536
@@ -58,22 +67,49 @@ def pieces_of(written: str) -> tuple[int, ...]:
     return cut
 
 
-def term_symbols(units: Sequence[Unit], tail: str | None) -> list[Symbol]:
-    """The symbols of terms. tail: the white space after them if case and gaps are to be kept, else None."""
-    model = language()
-    spelt = [(unit, number) for unit in units for number in pieces_of(unit.written)]
-    if len(spelt) > MOST_PIECES:
-        raise ValueError(f"{len(spelt)} pieces are more than {MOST_PIECES}")
-    symbols = number(len(spelt))
+def piece_symbols(units: Sequence[Unit], most_bits: float = inf) -> list[Symbol] | None:
+    """The symbols of the pieces of terms; None as soon as they cost more than `most_bits` bits."""
+    coded = language().coded
+    symbols: list[Symbol] = []
     before: list[int] = []
-    for unit, piece in spelt:
-        symbols += model.symbols(piece, before)
-        if piece == BY_CHARACTERS:
-            symbols += _characters(unit.written)
-        elif piece == BY_DIGITS:
-            symbols += _digits(unit.written)
-        before.append(piece)
-    return symbols if tail is None else symbols + list(_surface(units, tail))
+    cost = 0.0
+    for unit in units:
+        written = unit.written
+        for piece in pieces_of(written):
+            new, bits = coded(piece, before)
+            before.append(piece)
+            symbols += new
+            cost += bits
+            if piece in (BY_CHARACTERS, BY_DIGITS):
+                spelt = _characters(written) if piece == BY_CHARACTERS else _digits(written)
+                symbols += spelt
+                cost += _cost(spelt)
+        if cost > most_bits:
+            return None
+    if len(before) > MOST_PIECES:
+        raise ValueError(f"{len(before)} pieces are more than {MOST_PIECES}")
+    return number(len(before)) + symbols
+
+
+@lru_cache(maxsize=65_536)
+def bits_of(written: str) -> float:
+    """What a word or sign costs where nothing is known of what stands before it, in bits."""
+    model = language()
+    cut = pieces_of(written)
+    cost = sum(map(model.bits, cut))
+    if cut == (BY_CHARACTERS,):
+        return cost + _cost(_characters(written))
+    return cost + _cost(_digits(written)) if cut == (BY_DIGITS,) else cost
+
+
+def _cost(symbols: Sequence[Symbol]) -> float:
+    """What symbols cost, in bits."""
+    return sum(bits - log2(width) for _, width, bits in symbols)
+
+
+def surface_symbols(units: Sequence[Unit], tail: str) -> list[Symbol]:
+    """The symbols of the case and gaps of terms, and of the white space after the last; after the pieces."""
+    return list(_surface(units, tail))
 
 
 def read_terms(pile: Pile, surface: bool) -> tuple[list[Unit], str]:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
+from typing import NamedTuple
 
 __all__ = ["Case", "Unit", "Writing", "case_of", "in_case", "restored", "text_of", "units_of"]
 
@@ -34,8 +34,7 @@ class Case(IntEnum):
     MIXED = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Unit:
+class Unit(NamedTuple):
     """One word or sign as it was written, and the white space before it."""
 
     written: str
@@ -57,8 +56,9 @@ def units_of(text: str) -> tuple[list[Unit], str]:
     found = []
     end = 0
     for match in _UNIT.finditer(text):
-        found.append(Unit(match.group(), text[end : match.start()]))
-        end = match.end()
+        start, stop = match.span()
+        found.append(Unit(text[start:stop], text[end:start]))
+        end = stop
     return found, text[end:]
 
 

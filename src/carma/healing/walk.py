@@ -68,6 +68,7 @@ class Walk:
     ) -> None:
         self.deep = deep
         self._store = store
+        self._exact = exact
         self._state = state
         self._pace = pace
         self._stop = stop
@@ -214,6 +215,7 @@ class Walk:
         counts = self._counts
         total = max(int(self._store.registry.rows(_RECORDS)[0][0]), counts.records)
         settings = self._store.settings
+        made, missing = self._exact.copies.count(anew=self.deep)
         report = ScanReport(
             deep=self.deep,
             files=counts.files,
@@ -228,6 +230,8 @@ class Walk:
                 len(counts.hit), counts.damaged - counts.known, total, settings.breaker_segments,
                 settings.breaker_share,
             ),
+            sketches=made,
+            sketches_missing=missing,
             took_s=self._store.clock.monotonic() - self._started,
         )  # fmt: skip
         return Outcome(report, tuple(self._losses.values()))

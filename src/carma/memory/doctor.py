@@ -39,6 +39,7 @@ def examine(parts: Parts) -> list[Finding]:
         *_breaker(parts, report),
         *_recovery(parts),
         *_gaps(parts, report),
+        *_sketches(report),
         *_vectors(parts),
         *_machine(parts),
     ]
@@ -109,6 +110,15 @@ def _gaps(parts: Parts, report: ScanReport) -> Iterator[Finding]:
         yield _finding(
             "warning", parts.store.folder, f"{report.unnamed} writes are named by nothing that can be read.",
             "They failed, or are lost. Restore them with `carma import` from an export or archive.",
+        )  # fmt: skip
+
+
+def _sketches(report: ScanReport) -> Iterator[Finding]:
+    if report.sketches_missing:
+        total = report.sketches + report.sketches_missing
+        yield _finding(
+            "note", "sketches", f"{report.sketches_missing} of {total} fragments have no sketch yet.",
+            "Run `carma flush`: where all exact copies are lost, the sketch says what was meant.",
         )  # fmt: skip
 
 

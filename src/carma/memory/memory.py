@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Self
 from carma.config import Settings
 from carma.embed import Embedder
 from carma.errors import InvalidInput
+from carma.healing.cycle import Progress
 from carma.memory import doctor, encrypting, stats
 from carma.memory.act_verbs import ActVerbs
 from carma.memory.choice_verbs import ChoiceVerbs
@@ -150,10 +151,14 @@ class Memory(ChoiceVerbs, ReadVerbs, MoveVerbs, DreamVerbs, ActVerbs):
         self._store.settle()
         return self._keeper.flush(timeout_s)
 
-    def rest(self) -> None:
-        """Do now what is done when nothing is written for a while: seal, index, save, compact, sweep."""
+    def rest(self, *, progress: Progress | None = None) -> None:
+        """Do now what is done when nothing is written for a while: sketch, spread, index, save, compact,
+        sweep.
+
+        progress: told (sketches made, of how many, what) before each; `Settings.condense_most_s` bounds them.
+        """
         self._store.check_open()
-        self._upkeep.rest()
+        self._upkeep.rest(*filter(None, [progress]))
 
     def compact(self, *, linger_s: float | None = None) -> dict[str, int]:
         """Write what is alive in mostly dead segments anew; the counts of what was done.
@@ -164,9 +169,11 @@ class Memory(ChoiceVerbs, ReadVerbs, MoveVerbs, DreamVerbs, ActVerbs):
         with self._actor.long():
             return self._upkeep.compact(linger_s)
 
-    def close(self) -> None:
+    def close(self, *, progress: Progress | None = None) -> None:
         """Finish what is pending, save the indexes, close every file; idempotent. What was acknowledged is
         safe without.
+
+        progress: told (sketches made, of how many, what) before each; `Settings.condense_most_s` bounds them.
         """
         if self._store.is_open:
             self._sleep.close()
@@ -175,7 +182,7 @@ class Memory(ChoiceVerbs, ReadVerbs, MoveVerbs, DreamVerbs, ActVerbs):
             self._keeper.close()
             self._finder.close()
             if not self._store.read_only:
-                self._upkeep.lie_down()
+                self._upkeep.lie_down(*filter(None, [progress]))
         self._store.close()
 
     def __enter__(self) -> Self:

@@ -21,6 +21,8 @@ def stats(parts: Parts) -> dict[str, Any]:
     blanks, reconstructed, repaired: as the damage ledger knows it; a scan looks. What a read decodes from
     parity counts as intact until its file is made again. gaps: numbers of writes that nothing names. expired:
     of the fragments, those that nobody is shown any more. segments: files of records, parity not counted.
+    sketches: how many fragments at rest (older versions too) have a sketch or short copy, and how many have
+    none yet.
     """
     store = parts.store
     store.settle()
@@ -32,6 +34,7 @@ def stats(parts: Parts) -> dict[str, Any]:
     )[0]
     kinds = dict(registry.rows("SELECT kind, count(*) FROM fragments WHERE live GROUP BY kind ORDER BY kind"))
     blanks, reconstructed, repaired = count_blanks(store)
+    made, missing = parts.exact.copies.count()
     places = (*COPIES, "parity", "index", "quarantine")
     return {
         "path": store.folder,
@@ -51,6 +54,7 @@ def stats(parts: Parts) -> dict[str, Any]:
         "breaker": tripped(store),
         "segments": len(store.segments.numbers()),
         "spreads": len(store.spreads.manifests()),
+        "sketches": {"made": made, "missing": missing},
         "bytes": {
             **{place: _folder_bytes(parts, place) for place in places},
             "reserve": store.disk.size(f"{store.folder}/reserve") or 0,

@@ -3,6 +3,10 @@
 After `rest_after_s` without a write a thread saves the vector index, spreads what is new, writes what is
 mostly dead anew and sweeps what is left over. Everything here can be stopped at any moment and can fail
 without harm: it is done again at the next rest.
+
+Sketches are made before the turn is taken, and what an earlier rest left out is made too. Closing and `rest`
+make them as fast as they can; the thread takes half of one core at most, and leaves off when somebody writes:
+what is made is kept for the next time.
 """
 
 from __future__ import annotations
@@ -13,11 +17,11 @@ from contextlib import suppress
 from dataclasses import asdict
 
 from carma.errors import CarmaError, MassDamage
+from carma.healing.condense import Condenser, GoingOn, Progress
 from carma.memory.keeping import Keeper
 from carma.store.registry import RegistryDamaged
 from carma.store.repair import keep_reserve
 from carma.store.rest import respread
-from carma.store.spread import Condense
 from carma.store.store import Store
 from carma.store.sweep import sweep_files, sweep_quarantine, sweep_registry
 
@@ -25,6 +29,11 @@ __all__ = ["Upkeep"]
 
 _LOOK_EVERY_S = 1.0
 _ALL_DEAD = 1.0
+_LONGEST_PAUSE_S = 0.05
+
+
+def _untold(done: int, total: int, what: str) -> None:
+    return None
 
 
 class Upkeep:
@@ -38,7 +47,7 @@ class Upkeep:
         self,
         store: Store,
         keeper: Keeper,
-        condense: Condense | None,
+        condense: Condenser,
         threaded: bool,
         forget: Callable[[], None] = lambda: None,
     ) -> None:
@@ -47,22 +56,40 @@ class Upkeep:
         self._keeper = keeper
         self._condense = condense
         self._stop = threading.Event()
-        self._rested_at = store.last_write
+        self._opened_at = self._rested_at = store.last_write
+        self._filled = False
+        """Whether sketches that were missing when the memory was opened are made."""
         self._thread: threading.Thread | None = None
         if threaded and not store.read_only:
             self._thread = threading.Thread(target=self._watch, name="carma-upkeep", daemon=True)
             self._thread.start()
 
-    def rest(self) -> None:
-        """Spread, save, sweep. While mass damage is not cleared, only save."""
+    def rest(self, progress: Progress = _untold) -> None:
+        """Sketch, spread, save, sweep. While mass damage is not cleared, only save.
+
+        progress: told how many sketches are made, of how many.
+        """
         self._store.settle()
         self._keeper.save()
         if self._tripped():
             return
-        respread(self._store, self._condense, dead_share=self._store.settings.compact_dead_share)
+        going_on = self._in_time()
+        self._condense.prepare(going_on, progress)
+        self._spread_and_sweep(going_on, progress)
+
+    def _spread_and_sweep(self, going_on: GoingOn, progress: Progress) -> None:
+        share = self._store.settings.compact_dead_share
+        respread(self._store, self._condense, dead_share=share)
+        self._fill_up(share, going_on, progress)
         sweep_files(self._store, self._store.settings.linger_s)
         sweep_registry(self._store)
         keep_reserve(self._store)
+
+    def _fill_up(self, dead_share: float, going_on: GoingOn, progress: Progress) -> None:
+        """Make the sketches that earlier rests left out, and write their spreads anew."""
+        anew = self._condense.complete(going_on, progress)
+        if anew:
+            respread(self._store, self._condense, dead_share=dead_share, anew=anew)
 
     def compact(self, linger_s: float | None) -> dict[str, int]:
         """Spread and sweep now; the counts. Raises MassDamage."""
@@ -82,12 +109,24 @@ class Upkeep:
         # Last, because it notes that all of it was done.
         sweep_registry(self._store, thorough=True)
 
-    def lie_down(self) -> None:
-        """What closing does to the files: spread what is new, so that any three of them may be lost."""
+    def lie_down(self, progress: Progress = _untold) -> None:
+        """What closing does to the files: spread what is new, so that any three of them may be lost.
+
+        progress: told how many sketches are made, of how many.
+        """
         with suppress(CarmaError, RegistryDamaged):
             if not self._tripped():
+                going_on = self._in_time()
+                self._condense.prepare(going_on, progress)
                 respread(self._store, self._condense, dead_share=_ALL_DEAD)
+                if self._store.last_write != self._opened_at:
+                    self._fill_up(_ALL_DEAD, going_on, progress)
                 keep_reserve(self._store)
+
+    def _in_time(self) -> GoingOn:
+        clock = self._store.clock
+        deadline = clock.monotonic() + self._store.settings.condense_most_s
+        return lambda: clock.monotonic() < deadline
 
     def _tripped(self) -> bool:
         return bool(self._store.registry.state("breaker"))
@@ -107,10 +146,42 @@ class Upkeep:
         while not self._stop.wait(_LOOK_EVERY_S):
             wrote = self._store.last_write
             idle = self._store.clock.monotonic() - wrote
-            if wrote != self._rested_at and idle >= self._store.settings.rest_after_s:
-                self._rested_at = wrote
-                try:
-                    self.rest()
-                except (CarmaError, RegistryDamaged):
-                    # A full disk or another process's turn: there is another rest after the next write.
+            if idle < self._store.settings.rest_after_s or (wrote == self._rested_at and self._filled):
+                continue
+            try:
+                if not self._rest_unhurried(wrote):
                     continue
+            except (CarmaError, RegistryDamaged):
+                # A full disk or another process's turn: there is another rest after the next write.
+                pass
+            self._rested_at, self._filled = wrote, True
+
+    def _rest_unhurried(self, wrote: float) -> bool:
+        """Rest in the background; False if somebody wrote meanwhile, or closes, and it left off."""
+        going_on = self._unhurried(wrote)
+        self._store.settle()
+        if wrote != self._rested_at:
+            self._keeper.save()
+        if self._tripped():
+            return True
+        self._condense.prepare(going_on)
+        if not going_on():
+            return False
+        if wrote != self._rested_at:
+            self._spread_and_sweep(going_on, _untold)
+        else:
+            self._fill_up(self._store.settings.compact_dead_share, going_on, _untold)
+        return going_on()
+
+    def _unhurried(self, wrote: float) -> GoingOn:
+        """Half the time at most, and only while nobody writes and nobody closes."""
+        clock = self._store.clock
+        since = clock.monotonic()
+
+        def going_on() -> bool:
+            nonlocal since
+            self._stop.wait(min(clock.monotonic() - since, _LONGEST_PAUSE_S))
+            since = clock.monotonic()
+            return not self._stop.is_set() and self._store.last_write == wrote
+
+        return going_on

@@ -69,7 +69,7 @@ class Truth:
     """What the answers are held against.
 
     lost: ids of what was lost. placeless: nothing on disk says any more where in the tree the lost ones
-    stood.
+    stood; so a tree does not reach what lies below them either, though that is whole.
     """
 
     originals: Mapping[str, Original]
@@ -88,11 +88,26 @@ class Truth:
             yield f"{query.target}: said not to exist"
         if query.verb in ("list", "tree") and before is not None and answer.error is None:
             gone = {each.id for each in before.seen} - {each.id for each in answer.seen}
-            inside = query.verb == "tree" or query.target is not None
-            if inside and self.placeless:
-                gone -= self.lost
             for id in sorted(gone):
-                yield f"{id}: left out of a {query.verb}"
+                if not self._out_of_place(query, id):
+                    yield f"{id}: left out of a {query.verb}"
+
+    def may_be_empty(self, query: Query, before: Answer) -> bool:
+        """Whether an answer may have nothing left of what it had before the loss."""
+        return query.verb in ("list", "tree") and all(
+            self._out_of_place(query, each.id) for each in before.seen
+        )
+
+    def _out_of_place(self, query: Query, id: str) -> bool:
+        """Whether nothing says any more that a fragment lies below the target of a list or tree."""
+        if not self.placeless or (query.verb == "list" and query.target is None):
+            return False
+        here: str | None = id
+        while here is not None and here not in self.lost:
+            if query.verb == "list" or here == query.target:
+                return False
+            here = self.originals[here].parent if here in self.originals else None
+        return here is not None and here != query.target
 
     def _lies(self, seen: Seen) -> str | None:
         original = self.originals.get(seen.id)
@@ -140,7 +155,7 @@ class Round:
             self.states[seen.state] = self.states.get(seen.state, 0) + 1
         why = answer.error
         if why is None and not answer.missing and before is not None and before.seen and not answer.seen:
-            why = "nothing in place of an answer"
+            why = None if truth.may_be_empty(query, before) else "nothing in place of an answer"
         wrong = list(truth.wrong(query, answer, before))
         self.failed += why is not None
         self.wrong += bool(wrong)

@@ -14,7 +14,7 @@ from carma.serve.block import Opener
 
 __all__ = ["SEAT", "seat_opener"]
 
-SEAT = Settings(embed_cache_entries=256, decoded_bytes=2**20)
+SEAT = Settings(embed_cache_entries=256, decoded_bytes=2**20, condense_most_s=2.0)
 """How the memory of a seat is set: sixty of them may be open at once, and each cached vector takes 1.8 KB."""
 
 
