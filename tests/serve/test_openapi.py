@@ -161,7 +161,7 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", "3xx", 401, 403, 404
 # Nor these: an id may be taken and If-Match name another version (412); vectors are as long as the
 # embedder's, a parent is not below its child, only what was rebuilt can be judged (422).
 [[operations]]
-include-operation-id = ["add", "update"]
+include-operation-id = ["add", "update", "delete"]
 checks.positive_data_acceptance.expected-statuses = ["2xx", "3xx", 401, 403, 404, 409, 412, 422, 503]
 
 # Earlier versions of what was deleted can be read until their bytes are gone, and the deletion is the last.

@@ -41,6 +41,7 @@ class Unlocking:
         self._owner = owner if owner is not None else LOCAL
         self._cipher = cipher
         self._ask_at = 0.0
+        self._ended = 0
 
     def cipher(self, disk: Disk, folder: str, *, create: bool) -> Cipher | None:
         """The cipher for the memory in `folder`; None if nothing was given, or there is no memory to open.
@@ -72,9 +73,14 @@ class Unlocking:
             finish_encrypting(disk, folder, wait_ms=wait_ms)
 
     def check(self) -> None:
-        """Raise Shredded if the owner's key was destroyed, at the latest 10 ms after it was."""
-        if self._vault is None or (now := time.monotonic()) < self._ask_at:
+        """Raise Shredded if the owner's key was destroyed: through this vault at once, through another at the
+        latest 10 ms after it was.
+        """
+        if self._vault is None:
+            return
+        now, ended = time.monotonic(), self._vault.ended
+        if now < self._ask_at and ended == self._ended:
             return
         if self._vault.shredding(self._owner) is not None:
             raise Shredded(f"The data key of {self._owner!r} was destroyed while the memory was open.")
-        self._ask_at = now + _ASK_S
+        self._ask_at, self._ended = now + _ASK_S, ended

@@ -252,7 +252,7 @@ class Block:
         for seat in seats:
             if seat.is_open and seat.health_age_s >= self._settings.health_s:
                 with suppress(CarmaError):
-                    seat.look()
+                    seat.look_if_open()
         longest = min(seats, key=lambda each: each.looked_at, default=None)
         if longest is not None and now - longest.looked_at >= self._settings.round_s:
             self.visit(longest)

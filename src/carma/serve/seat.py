@@ -116,9 +116,12 @@ class Seat:
             yield memory
 
     @contextmanager
-    def use_open(self) -> Iterator[Memory | None]:
-        """The memory if it is open, for the length of the block, without waiting for anything; else None."""
-        memory = self._borrow_open()
+    def use_open(self, *, quiet: bool = False) -> Iterator[Memory | None]:
+        """The memory if it is open, for the length of the block, without waiting for anything; else None.
+
+        quiet: as for `use`.
+        """
+        memory = self._borrow_open(quiet)
         if memory is None:
             yield None
             return
@@ -139,15 +142,13 @@ class Seat:
         finally:
             self._give_back()
 
-    def _borrow_open(self) -> Memory | None:
+    def _borrow_open(self, quiet: bool) -> Memory | None:
         if self._state != "open" or not self._turn.acquire(blocking=False):
             return None
         try:
-            if self._state != "open" or self._suspect:
+            if self._state != "open" or self._suspect or self._memory is None:
                 return None
-            self._users += 1
-            self._last_used = self._clock.monotonic()
-            return self._memory
+            return self._count(self._memory, quiet)
         finally:
             self._turn.release()
 
@@ -248,10 +249,19 @@ class Seat:
     # Health
 
     def look(self) -> SeatHealth:
-        """Ask the open memory how it is. Raises what `use` raises."""
+        """Ask the memory how it is. Raises what `use` raises."""
         with self.use(quiet=True) as memory:
-            self.health = _health(self.account.seat, memory, self._clock.now())
+            self._see(memory)
         return self.health
+
+    def look_if_open(self) -> None:
+        """The same of a memory that is open; one that is closed, or about to be, is left alone."""
+        with self.use_open(quiet=True) as memory:
+            if memory is not None:
+                self._see(memory)
+
+    def _see(self, memory: Memory) -> None:
+        self.health = _health(self.account.seat, memory, self._clock.now())
 
     @property
     def health_age_s(self) -> float:

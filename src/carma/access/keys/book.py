@@ -10,7 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
 
@@ -52,7 +52,7 @@ class KeyBook:
         self._mark: bytes | None = None
         self._pending: deque[bytes] = deque()
         self._records = 0
-        self._clear_above = 0
+        self._kept_last = 0
 
     @property
     def secret(self) -> StoreSecret:
@@ -152,14 +152,16 @@ class KeyBook:
         """Write the new state of keys, all or none. Within a turn."""
         self.journal.append([self.secret.to_bytes(key) for key in keys])
         self.refresh()
-        if self._records <= self._clear_above:
+        if self._records <= 2 * self._kept_last + _SPARE_RECORDS:
             return
         # Asked once while the records double, not at every change: it looks at every key.
         kept = self.kept(self.keys)
-        self._clear_above = 2 * len(kept) + _SPARE_RECORDS
-        if self._records > self._clear_above:
-            with suppress(StorageError):  # The change is durable; clearing away can wait.
+        self._kept_last = len(kept)
+        if self._records > 2 * len(kept) + _SPARE_RECORDS:
+            try:
                 self.rewrite(kept)
+            except StorageError:
+                self._kept_last = 0  # The change is durable; clearing away waits for the next one.
 
     def rewrite(self, keys: Sequence[StoredKey], wrapped: bytes | None = None) -> None:
         """Let these be all keys, and leave no byte of the others. wrapped: the secret, wrapped anew."""

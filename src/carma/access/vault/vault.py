@@ -62,6 +62,8 @@ class Vault:
         self._clock = clock or SystemClock()
         self._entropy = entropy or SystemEntropy()
         self._guard = threading.RLock()
+        self.ended = 0
+        """Keys that were shredded through this very object."""
         self._mark: bytes | None = None
         self._unread: list[bytes] = []
         self._anew = True
@@ -134,6 +136,7 @@ class Vault:
             kept = (each for each in self._entries.values() if each is not entry)
             gone = (each for each in self._shredded.values() if each.tag != tag)
             self._rewrite(self._opening, kept, [*gone, done])
+            self.ended += 1
             return done
 
     def readmit(self, owner: str) -> DataKeyCipher:

@@ -292,7 +292,11 @@ function drawNames(view, X, Y, s, wide, groups) {
     }
   }
   const heap = discs.length ? loose(view) : null;
-  if (heap) put("without a parent", X(heap.x), Y(heap.y) + heap.r * s + 16, "600 12px system-ui, sans-serif", colours.soft);
+  if (heap) {
+    const name = "without a parent", at = [X(heap.x), Y(heap.y)], reach = heap.r * s, font = "600 12px system-ui, sans-serif";
+    // Below it, or beside it where the picture ends.
+    put(name, at[0], at[1] + reach + 16, font, colours.soft) || put(name, at[0] + reach + 62, at[1] + 4, font, colours.soft);
+  }
   if (s < 60) return;
   for (const group of [groups[3], groups[2], groups[1], groups[0]]) {
     for (const n of group) {
