@@ -74,7 +74,7 @@ async def request(
 
 async def load(port: int, key: str, make: Make, clients: int, seconds: float) -> dict[str, Any]:
     """Ask as fast as the answers come, with so many connections; the counts and latencies."""
-    numbers = count()
+    numbers = count(new_numbers())
     latencies: list[float] = []
     statuses: dict[int, int] = {}
     signing = Signing(key)
@@ -103,6 +103,11 @@ async def load(port: int, key: str, make: Make, clients: int, seconds: float) ->
     }
 
 
+def new_numbers() -> int:
+    """Where to begin to number requests, so that no text was asked for lately."""
+    return int(time.time()) % 1_000 * 1_000
+
+
 def makers(ids: list[str], queries: list[str]) -> dict[str, Make]:
     """The requests that are measured, by name.
 
@@ -121,7 +126,7 @@ def makers(ids: list[str], queries: list[str]) -> dict[str, Make]:
         "get": lambda n: ("GET", f"/v1/fragments/{ids[n * 7919 % len(ids)]}", b""),
         "vector": lambda n: ("POST", "/v1/search", bodies[n % len(bodies)]),
         "cached": lambda n: search(few[n % len(few)], "vector"),
-        "text": lambda n: search(f"{queries[n % len(queries)][:80]} {n}", "hybrid"),
+        "text": lambda n: search(f"{queries[n % len(queries)][:48]} {n}", "hybrid"),
     }
 
 

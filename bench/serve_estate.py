@@ -106,8 +106,8 @@ def served(folder: Path, core: int | None = SERVER_CORE) -> Iterator[tuple[int, 
         process.wait(30)
 
 
-def generate(module: str, told: dict[str, Any], core: int = CLIENT_CORE) -> dict[str, Any]:
-    """What a load generator finds, in a process of its own, on a core of its own."""
+def generate(module: str, told: dict[str, Any], core: int | None = CLIENT_CORE) -> dict[str, Any]:
+    """What a load generator finds, in a process of its own, on a core of its own (None: on all)."""
     done = subprocess.run(
         [*_pinned(core), sys.executable, "-m", module], input=json.dumps(told).encode(),
         stdout=subprocess.PIPE, check=True,
