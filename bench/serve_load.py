@@ -167,9 +167,15 @@ def _under_load(folder: Path, seats: list[Seat], given: argparse.Namespace) -> d
         },
         "load_average": [round(each, 2) for each in os.getloadavg()],
         "examples": [*tally.wrong, *tally.outdated, *tally.risen][:5],
+        "server_said": _unforeseen(folder / "log"),
         "reached": not (failed or tally.wrong or tally.outdated or tally.risen or tally.states["blank"])
         and growth <= GROWTH_TARGET_MB,
     }  # fmt: skip
+
+
+def _unforeseen(log: Path) -> list[str]:
+    """What the server logged of its own failures, five at the most."""
+    return [line for line in log.read_text("utf-8").splitlines() if '"level":"error"' in line][:5]
 
 
 def _times(times: list[float]) -> dict[str, float]:
