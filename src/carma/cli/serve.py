@@ -147,11 +147,13 @@ def _run(
     from carma.embed import MiniLM
     from carma.embed.by_name import embedder_by_name
     from carma.embed.gathering import GatheringEmbedder
+    from carma.serve.allocator import few_arenas
     from carma.serve.household import open_household
     from carma.serve.log import make_log
     from carma.serve.server import Server, check_settings
     from carma.serve.tracing import NoTracer, OpenTelemetryTracer, provider_of
 
+    few_arenas()
     check_settings(settings)  # Whatever can be wrong is wrong before anything is made.
     chosen = embedder_by_name(embedder) if embedder else GatheringEmbedder(MiniLM(2))
     logger = make_log(level=log)
