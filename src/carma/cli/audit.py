@@ -13,6 +13,7 @@ from carma.cli.audit_data import DataDir, Keys, LogDir, opened_log, opened_trail
 from carma.cli.audit_tail import leaf_value, tail
 from carma.cli.options import AsJson, StoreFolder
 from carma.cli.output import Output, one_line
+from carma.ports.outfile import check_file
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -71,6 +72,8 @@ def checkpoint(
     from carma.cli.audit_data import copy_waiting
     from carma.errors import InvalidInput
 
+    if out is not None:
+        check_file(out)
     with opened_trail(data) as trail:
         copied = copy_waiting(trail, data, store, owner)
         if attach is not None:
@@ -164,6 +167,8 @@ def prove(
     from carma.access.audit.proof import find_event, make_proof
     from carma.ports.disk import LocalDisk
 
+    if out is not None:
+        check_file(out)
     folder = opened_log(data, log)
     reader, note = read_log(LocalDisk(), folder, verifiers_from(keys, folder))
     if event.isdecimal() and len(event) < 16:
@@ -206,6 +211,8 @@ def witness(
     """
     from carma.cli.audit_witness import cosign
 
+    if out is not None:
+        check_file(out)
     value, lines = cosign(state, name, request, keys, data, log)
     if out is not None:
         out.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

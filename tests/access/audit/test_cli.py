@@ -67,6 +67,17 @@ def test_what_was_done_is_copied_verified_and_proven(run: Run, tmp_path: Path) -
     assert code == 0 and json.loads(out)["leaf"]["event"] == events[1]
 
 
+@pytest.mark.parametrize("what", [("checkpoint",), ("prove", "0"), ("witness", "state", "--name", "w")])
+def test_a_place_that_cannot_be_written_is_refused_before_the_work(
+    run: Run, tmp_path: Path, what: tuple[str, ...]
+) -> None:
+    """The error names it; nothing was copied, and no witness has signed anything."""
+    act()
+    code, _, error = run("audit", *what, "--out", "missing/file")
+    assert code == 2 and "missing/file cannot be written" in error and "bug" not in error
+    assert not (tmp_path / "state").exists()
+
+
 def test_an_edit_is_reported_with_exit_code_12(run: Run, tmp_path: Path) -> None:
     """The finding names the bundle and the entry; plain lines hold the same."""
     act()
