@@ -74,7 +74,7 @@ def _remote(server: Running, office: Household, kind: str, loop: Loop) -> Spoken
     opens: Any = Client if kind == "Client" else AsyncClient
     return Spoken(
         lambda: opens(server.url, joined.key.text), seat.folder, loop, remote=True,
-        let_go=lambda: seat.close(30.0),
+        let_go=lambda: server.let_go(joined.account),
     )  # fmt: skip
 
 

@@ -29,11 +29,11 @@ def lose(run: Running, account: Account, ids: Sequence[str], *, index: bool = Fa
     with seat.use() as memory:
         memory.flush()
         seqs = [memory.get(id).seq for id in ids]
-    assert seat.close(20.0)
-    assert len(strip(str(seat.folder), seqs, copies=False)) >= len(seqs)
-    _lose_parity(seat.folder)
+    folder = run.let_go(account)
+    assert len(strip(str(folder), seqs, copies=False)) >= len(seqs)
+    _lose_parity(folder)
     if index:
-        for path in (seat.folder / "index").iterdir():
+        for path in (folder / "index").iterdir():
             if path.suffix != ".f32":
                 path.unlink()
 

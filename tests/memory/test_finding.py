@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import string
 import threading
+import time
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
@@ -64,6 +67,41 @@ def test_batches_give_columns_and_read_hits_on_demand(memory: Memory) -> None:
         )  # equals may swap places
     vectors = HashEmbedder().embed(["number 7"])
     assert memory.search_many(vectors, limit=3)[0][0].text == "number 7"
+
+
+def test_the_short_way_of_a_vector_gives_what_the_engine_gives(memory: Memory) -> None:
+    """Alone, in a batch, for a query that was embedded before, and with the parts explained: the same hits,
+    of two equals the newer first, through updates and deletions, and beside what has expired.
+    """
+    random = Random(11)
+    texts = [" ".join(random.choices(string.ascii_lowercase, k=random.randrange(5, 30))) for _ in range(40)]
+    made = memory.add_many([*texts, *texts[:15]])  # Equal texts have equal scores, to the last bit.
+    memory.flush()
+
+    def agree() -> None:
+        for query in texts[::5]:
+            explained = memory.search(query, mode="vector", limit=8, explain=True)
+            want = [(hit.id, hit.text, round(hit.score, 5)) for hit in explained]
+            vector = HashEmbedder().embed([query])[0]
+            for found in (
+                memory.search(query, mode="vector", limit=8),
+                memory.search(vector=vector, mode="vector", limit=8),
+                memory.search_many(vector[None], limit=8)[0],
+            ):
+                assert [(hit.id, hit.text, round(hit.score, 5)) for hit in found] == want
+                assert not found.degraded
+
+    agree()
+    for each in made[::9]:
+        memory.update(each.id, f"{each.text}, told again")
+    memory.delete(made[5].id)
+    memory.flush()
+    agree()
+    memory.add(texts[0], expires=time.time() - 1)
+    memory.flush()
+    agree()
+    with pytest.raises(InvalidInput):
+        memory.search(vector=[float("nan")] * HashEmbedder().fingerprint.dimension, mode="vector")
 
 
 def test_given_vectors_are_found_without_an_embedder(open_memory: Open) -> None:

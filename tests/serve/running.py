@@ -84,6 +84,14 @@ class Running:
         """A client of a new account, with a static key."""
         return self.client(self.join(name or uuid4().hex, permissions)[1])
 
+    def let_go(self, account: Account) -> Path:
+        """The folder of a memory at rest: closed, and not opened by the server to copy acts that wait."""
+        self.server.services.audit.copy(account.id)
+        seat = self.server.services.block.seat(account.id)
+        seat.close(30.0)
+        assert not seat.is_open
+        return seat.folder
+
     def signing(self, account: Account, permissions: str = ALL) -> httpx.Client:
         """A client that signs attempts with a new root key of an account."""
         return self.client(auth=SignedAuth(self.key(account, permissions, static=False)))

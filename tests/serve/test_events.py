@@ -71,9 +71,7 @@ def dreamt(served: Running) -> tuple[httpx.Client, int]:
     client = served.client(key)
     items = [{"text": f"Fragment {n} is about the {n}th lighthouse."} for n in range(60)]
     assert client.post("/v1/fragments", json={"items": items}).status_code == 201
-    seat = served.server.services.block.seat(account.id)
-    assert seat.close(20.0)
-    min(seat.folder.glob("segments/c*")).unlink()
+    min(served.let_go(account).glob("segments/c*")).unlink()
     started = client.post("/v1/dreams", json={})
     assert started.headers["location"] == f"/v1/dreams/{started.json()['cycle']}"
     _followed(client, started.json()["cycle"])

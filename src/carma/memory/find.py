@@ -66,17 +66,21 @@ class Finder:
             self._keeper.await_pending()
         with np.errstate(over="ignore"):  # What is too large for 32 bits becomes infinite, and is refused.
             asked = np.asarray(vector, np.float32).reshape(-1) if vector is not None else None
-        ranked = self._current().rank(
-            query,
-            asked,
-            limit=limit,
-            mode=self._mode(mode),
-            visible=self._visible(scope),
-            allowed=self._allowed(scope, under),
-            min_score=min_score,
-            diversity=diversity,
-            explain=explain,
-        )
+        ranked = None
+        if mode == "vector" and min_score is None and not diversity and not explain:
+            ranked = self._nearest(self._known_vector(query) if asked is None else asked, limit, scope, under)
+        if ranked is None:
+            ranked = self._current().rank(
+                query,
+                asked,
+                limit=limit,
+                mode=self._mode(mode),
+                visible=self._visible(scope),
+                allowed=self._allowed(scope, under),
+                min_score=min_score,
+                diversity=diversity,
+                explain=explain,
+            )
         reasons = (*ranked.reasons, *self._moved())
         hits, unread = self._hits(ranked)
         if unread:
@@ -94,9 +98,9 @@ class Finder:
     ) -> SearchBatch:
         """Many queries, as columns."""
         if mode == "vector" and isinstance(queries, np.ndarray) and queries.shape[:-1] == (1,):
-            found = self._one_vector(queries[0], limit, scope, under)
+            found = self._nearest(queries[0], limit, scope, under)
             if found is not None:
-                return found
+                return self._batch(found.rows[None], found.scores.astype(np.float32)[None], ())
         if not isinstance(queries, np.ndarray):
             queries = [self._query(query) or "" for query in queries]
         if mode != "words":
@@ -116,22 +120,36 @@ class Finder:
     ) -> SearchBatch:
         return SearchBatch(rows, scores, reasons, self.meaning.columns.ids, self._texts, self._result)
 
-    def _one_vector(
-        self, vector: NDArray[np.float32], limit: int, scope: Scope, under: str | None
-    ) -> SearchBatch | None:
-        """One vector without any restriction, straight from the index; None where there is more to think of.
+    def _known_vector(self, query: str | None) -> NDArray[np.float32] | None:
+        """The vector of a query that was embedded lately; None where it would have to be made."""
+        embedder = self._keeper.embedder
+        if embedder is None or query is None or query not in embedder:
+            return None
+        vector: NDArray[np.float32] = embedder.embed([query])[0]
+        return vector
 
-        This is the call that agents make most, and a batch's bookkeeping costs as much as the search itself.
+    def _nearest(
+        self, vector: NDArray[np.float32] | None, limit: int, scope: Scope, under: str | None
+    ) -> Ranked | None:
+        """What `Engine.rank` gives for one vector without any restriction, straight from the index; None
+        where there is more to think of.
+
+        This is the call that agents make most, and the bookkeeping of a ranking costs as much as the search.
         """
         meaning = self.meaning
         columns, index = meaning.columns, meaning.index
         restricted = under is not None or columns.expiring or not scope.is_all()
-        if index is None or restricted or meaning.pending() or meaning.moved_away:
+        if vector is None or index is None or restricted or meaning.pending() or meaning.moved_away:
+            return None
+        if limit < 1 or not np.isfinite(vector).all():
             return None
         rows, scores = index.search(vector, limit)
-        if len(rows) < limit:
+        alive = columns.alive
+        if len(rows) < limit or int(rows.max()) >= len(alive) or not alive[rows].all():
             return None
-        return SearchBatch(rows[None], scores[None], (), columns.ids, self._texts, self._result)
+        if (scores[1:] == scores[:-1]).any():
+            return None  # Of two equals the newer comes first.
+        return Ranked(rows, scores.astype(np.float64))
 
     def _texts(self, rows: NDArray[np.int64]) -> list[str | None]:
         columns, read = self.meaning.columns, self._reader.text_at

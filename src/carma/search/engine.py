@@ -131,8 +131,10 @@ class Engine:
             alive = columns.alive
             known = (found >= 0) & (found < len(alive))
             known[known] = alive[found[known]]
-            rows[:, : found.shape[1]] = np.where(known, found, -1)
-            scores[:, : found.shape[1]] = np.where(known, cosines, np.nan)
+            found, cosines = np.where(known, found, -1), np.where(known, cosines, np.nan)
+            order = np.lexsort((-found, -cosines))  # The newer of two equals first, what is not there last.
+            rows[:, : found.shape[1]] = np.take_along_axis(found, order, 1)
+            scores[:, : found.shape[1]] = np.take_along_axis(cosines, order, 1)
         reasons += self.sources.waiting()
         return RankedBatch(rows, scores, bool(reasons), tuple(reasons))
 
