@@ -32,7 +32,7 @@ from carma.testing import (
 )
 
 SHARDS = 8
-EVERY = 8
+EVERY = 12
 """Of the calls of a dream, every so many-th in `make test`, from another first one for each kind of fault."""
 PAIRS = 30
 BEGUN = 12

@@ -16,9 +16,9 @@ from carma.testing import HashEmbedder, SeededEntropy, SimulatedClock, Simulated
 
 LINGER_S = 601.0
 SHARDS = 8
-SAMPLE = 75
+SAMPLE = 50
 """Bits of one shard in `make test`; the nightly run takes every one."""
-INDEX_SAMPLE = 10
+INDEX_SAMPLE = 8
 NIGHTLY_INDEX_SAMPLE = 250
 NOT_COPIED = ("turn", "reserve")
 """Files that hold nothing: who had the turn last, and space that is set aside."""

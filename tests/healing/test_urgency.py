@@ -20,8 +20,8 @@ from .dreaming import PATIENT, SETTINGS, fill, lose_beyond_parity, open_at
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A talk of which nine files are lost; sketches, words and vectors are there."""
-    fill(tmp_path / "memory", 40, settings=PATIENT)
+    """A talk of short turns of which nine files are lost; short copies, words and vectors are there."""
+    fill(tmp_path / "memory", 40, every=1_000, settings=PATIENT)
     lose_beyond_parity(tmp_path / "memory")
     return tmp_path / "memory"
 
