@@ -17,6 +17,7 @@ from _pytest.mark import ParameterSet
 from tests.healing.model_server import serving
 from tests.serve.running import running
 
+from .copies import Copied
 from .pages import PAGES, ROOT, Block, blocks
 
 LIMIT_S = 120
@@ -93,8 +94,14 @@ def test_every_python_example_runs(page: Path, found: list[Block], tmp_path: Pat
     assert not failed, failed
 
 
+@pytest.fixture(scope="module")
+def copied() -> Iterator[Copied]:
+    with Copied() as copied:
+        yield copied
+
+
 @pytest.mark.parametrize(("page", "found"), _with("console"))
-def test_every_carma_command_succeeds(page: Path, found: list[Block], tmp_path: Path) -> None:
+def test_every_carma_command_succeeds(page: Path, found: list[Block], tmp_path: Path, copied: Copied) -> None:
     """The `$ carma …` lines of a page's ```console blocks exit with 0, in a folder with some of our docs."""
     folder = tmp_path / "folder"
     shutil.copytree(ROOT / "docs" / "decisions", folder / "docs" / "decisions")
@@ -102,8 +109,9 @@ def test_every_carma_command_succeeds(page: Path, found: list[Block], tmp_path: 
     commands = [command for block in found for command in _commands(block.text)]
     with _server(page, tmp_path) as more:
         for command in commands:
-            failed = _run([sys.executable, "-m", "carma", *command[1:]], tmp_path, folder, more)
-            assert not failed, f"{page.name}: $ {shlex.join(command)}\n{failed}"
+            out = tmp_path / "out"
+            code = copied.run(command[1:], folder, _environment(tmp_path) | more, out, LIMIT_S)
+            assert not code, f"{page.name}: $ {shlex.join(command)}\nexit code {code}\n{out.read_text()}"
 
 
 def _commands(text: str) -> list[list[str]]:

@@ -32,9 +32,9 @@ from carma.testing import (
 )
 
 SHARDS = 8
-EVERY = 12
+EVERY = 20
 """Of the calls of a dream, every so many-th in `make test`, from another first one for each kind of fault."""
-PAIRS = 30
+PAIRS = 20
 BEGUN = 12
 """So many calls of the disk a dream makes before there is a cycle."""
 LINGER_S = 601.0

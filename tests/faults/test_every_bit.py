@@ -16,7 +16,7 @@ from carma.testing import HashEmbedder, SeededEntropy, SimulatedClock, Simulated
 
 LINGER_S = 601.0
 SHARDS = 8
-SAMPLE = 50
+SAMPLE = 40
 """Bits of one shard in `make test`; the nightly run takes every one."""
 INDEX_SAMPLE = 8
 NIGHTLY_INDEX_SAMPLE = 250

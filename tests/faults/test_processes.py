@@ -26,7 +26,7 @@ from .scenario import Promised, Writer, check_all, everything, seen
 
 SCRIPT = str(Path(__file__).with_name("acknowledging.py"))
 ROUNDS = 12
-KILLS = 24
+KILLS = 16
 """Sampled system calls at which the writing process is killed; the nightly run takes every one."""
 SHARDS = 4
 TRACED = "pwrite64,fsync,fdatasync,ftruncate,rename,unlink,openat,mkdir,flock,write"

@@ -14,7 +14,7 @@ from carma.testing import Drop, Misdirect, Refuse, SimulatedDisk
 from .scenario import FOLDER, Promised, Writer, check_all, check_reopening, open_on, run, run_through, text_of
 
 SHARDS = 12
-SAMPLED = 3
+SAMPLED = 2
 """Of the shards, so many in `make test`; the nightly run takes all."""
 FULL_STEP_BYTES = 1_000
 POWER_EVERY = 2

@@ -222,6 +222,8 @@ class SimulatedDisk:
         self.calls += 1
         number = self.calls
         self.log.append((action, path))
+        if not self.faults:
+            return act()
         crash = None
         for fault in self.faults:
             if isinstance(fault, Refuse) and fault.at <= number < fault.at + fault.calls:
