@@ -10,6 +10,7 @@ import pytest
 
 from carma.embed import (
     KEY_VARIABLE,
+    NAME_VARIABLE,
     CallableEmbedder,
     Embedder,
     Fingerprint,
@@ -17,6 +18,7 @@ from carma.embed import (
     OpenAICompatibleEmbedder,
     SentenceTransformersEmbedder,
     embedder_by_name,
+    embedder_for,
     embedder_names,
     register,
 )
@@ -136,3 +138,28 @@ def test_a_fingerprint_that_is_not_one_is_refused() -> None:
     ):
         with pytest.raises(EmbedderError):
             Fingerprint.from_dict(values)
+
+
+@pytest.mark.parametrize("embedder", [MiniLM(), MiniLM(max_tokens=128), HashEmbedder(), HashEmbedder(32)])
+def test_an_embedder_is_found_again_by_its_fingerprint(embedder: Embedder) -> None:
+    """The packaged one and the one of tests, whatever they were made with."""
+    found = embedder_for(embedder.fingerprint)
+    assert type(found) is type(embedder) and found.fingerprint == embedder.fingerprint
+
+
+def test_what_a_fingerprint_does_not_lead_to_is_named_by_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And must be the one that is looked for; else there is none."""
+    wanted = Fingerprint("elsewhere", 16, "hash-1-16")
+    assert embedder_for(wanted) is None
+    register(
+        "far", lambda argument: CallableEmbedder(HashEmbedder(16).embed, "elsewhere", 16, digest="hash-1-16")
+    )
+    monkeypatch.setenv(NAME_VARIABLE, "far")
+    found = embedder_for(wanted)
+    assert found is not None and found.fingerprint == wanted
+    assert embedder_for(Fingerprint("elsewhere", 17, "hash-1-16")) is None
+    for name in ("unknown:kind", "openai:nonsense", ""):
+        monkeypatch.setenv(NAME_VARIABLE, name)
+        assert embedder_for(wanted) is None

@@ -12,14 +12,16 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
 from carma.config import Settings
+from carma.embed import CallableEmbedder, Embedder
 from carma.errors import FragmentNotFound, InvalidInput, MemoryBusy, ReadOnlyMemory
 from carma.healing.dreamlog import only_one
 from carma.healing.planning import Job, budget, in_order, planned
+from carma.healing.worker import DreamProcess
 from carma.memory import Memory
 from carma.store.payload import pack_map
 from carma.store.record import RecordKind
@@ -357,6 +359,36 @@ def test_a_dream_is_a_process_of_its_own(folder: Path, texts: dict[str, str]) ->
         assert len(told) > 3
         assert all(memory.get(id).text == text for id, text in texts.items())
         assert memory.dreams()[0].files_repaired == 3
+
+
+@pytest.mark.parametrize(
+    ("embedder", "elsewhere"),
+    [
+        ("hash:32", True),
+        (HashEmbedder(32), True),
+        (CallableEmbedder(HashEmbedder(8).embed, "mine", 8), False),
+    ],
+    ids=["a name", "an object that a name leads to", "an object of the caller"],
+)
+def test_a_dream_is_elsewhere_if_its_embedder_can_be_had_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, embedder: Embedder | str, elsewhere: bool
+) -> None:
+    """By its name, or by what it says of itself; what only the caller has is used where the caller is."""
+    started: list[str | None] = []
+
+    class Process(DreamProcess):
+        def __init__(self, *given: Any) -> None:
+            started.append(given[4])
+            super().__init__(*given)
+
+    monkeypatch.setattr("carma.memory.dreaming.DreamProcess", Process)
+    with Memory.open(tmp_path / "memory", embedder=embedder) as memory:
+        memory.add_many(f"text {number}" for number in range(30))
+        memory.rest()
+        min((tmp_path / "memory" / "segments").glob("c*")).unlink()
+        report = memory.dream()
+        assert (report.status, report.files_repaired) == ("completed", 1)
+        assert started == ([embedder if isinstance(embedder, str) else None] if elsewhere else [])
 
 
 def test_closing_a_memory_ends_its_dream(folder: Path) -> None:

@@ -1,6 +1,13 @@
 """Embedders: text to unit vectors. The packaged MiniLM, adapters to others, a cache, and a choice by name."""
 
-from carma.embed.by_name import KEY_VARIABLE, embedder_by_name, embedder_names, register
+from carma.embed.by_name import (
+    KEY_VARIABLE,
+    NAME_VARIABLE,
+    embedder_by_name,
+    embedder_for,
+    embedder_names,
+    register,
+)
 from carma.embed.cache import CachedEmbedder
 from carma.embed.callable import CallableEmbedder
 from carma.embed.minilm import MiniLM
@@ -10,6 +17,7 @@ from carma.embed.sentence_transformers import SentenceTransformersEmbedder
 
 __all__ = [
     "KEY_VARIABLE",
+    "NAME_VARIABLE",
     "CachedEmbedder",
     "CallableEmbedder",
     "Embedder",
@@ -18,6 +26,7 @@ __all__ = [
     "OpenAICompatibleEmbedder",
     "SentenceTransformersEmbedder",
     "embedder_by_name",
+    "embedder_for",
     "embedder_names",
     "register",
 ]

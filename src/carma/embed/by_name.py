@@ -12,13 +12,15 @@ from collections.abc import Callable
 
 from carma.embed.minilm import MiniLM
 from carma.embed.openai_compatible import OpenAICompatibleEmbedder
-from carma.embed.port import Embedder
+from carma.embed.port import Embedder, Fingerprint
 from carma.embed.sentence_transformers import SentenceTransformersEmbedder
-from carma.errors import InvalidInput
+from carma.errors import CarmaError, InvalidInput
 
-__all__ = ["KEY_VARIABLE", "embedder_by_name", "embedder_names", "register"]
+__all__ = ["KEY_VARIABLE", "NAME_VARIABLE", "embedder_by_name", "embedder_for", "embedder_names", "register"]
 
 KEY_VARIABLE = "CARMA_EMBED_API_KEY"
+NAME_VARIABLE = "CARMA_EMBEDDER"
+"""Names the embedder of a memory that records only what it is, not where: a model that a server runs."""
 _Factory = Callable[[str], Embedder]
 
 
@@ -33,6 +35,28 @@ def embedder_by_name(name: str) -> Embedder:
     if factory is None:
         raise InvalidInput(f"no embedder is called {kind!r}; there are: {', '.join(embedder_names())}")
     return factory(argument)
+
+
+def embedder_for(fingerprint: Fingerprint, threads: int | None = None) -> Embedder | None:
+    """The embedder that has a fingerprint: the packaged one, one that its name leads to, or the one that
+    CARMA_EMBEDDER names; None if none of them is it, or it cannot be had.
+
+    threads: for the packaged one.
+    """
+    packaged = MiniLM(threads)
+    if packaged.fingerprint == fingerprint:
+        return packaged
+    size = fingerprint.name.removeprefix(f"{packaged.fingerprint.name}/")
+    for name in (
+        fingerprint.name, f"minilm:{size}", f"hash:{fingerprint.dimension}", os.environ.get(NAME_VARIABLE)
+    ):  # fmt: skip
+        try:
+            found = embedder_by_name(name) if name else None
+            if found is not None and found.fingerprint == fingerprint:
+                return found
+        except CarmaError:
+            continue
+    return None
 
 
 def embedder_names() -> list[str]:

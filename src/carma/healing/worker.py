@@ -26,6 +26,7 @@ from dataclasses import asdict
 from typing import IO, Any
 
 from carma.config import Settings
+from carma.embed.by_name import NAME_VARIABLE
 from carma.errors import CarmaError, DreamFailed, InvalidInput
 from carma.healing.cycle import Progress
 from carma.healing.dream import Wishes
@@ -83,11 +84,19 @@ def settings_of(text: str) -> Settings:
 class DreamProcess:
     """One dream in a process of its own. Made by whoever waits for it; `stop` may be called from anywhere.
 
-    key: the data key of an encrypted memory.
+    key: the data key of an encrypted memory. embedder: its name, where it was opened by name.
     """
 
-    def __init__(self, folder: str, wishes: Wishes, settings: Settings, key: bytes | None = None) -> None:
+    def __init__(
+        self,
+        folder: str,
+        wishes: Wishes,
+        settings: Settings,
+        key: bytes | None = None,
+        embedder: str | None = None,
+    ) -> None:
         self._folder = folder
+        self._named = {NAME_VARIABLE: embedder} if embedder is not None else {}
         self._wishes, self._settings, self._key = wishes, settings, key
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
@@ -126,7 +135,7 @@ class DreamProcess:
             return subprocess.Popen(
                 command(self._folder, self._wishes, self._settings, pipe), stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=() if pipe is None else (pipe,),
-                env={**os.environ, **dict.fromkeys(_THREADS, "1")},
+                env={**os.environ, **self._named, **dict.fromkeys(_THREADS, "1")},
             )  # fmt: skip
         finally:
             if pipe is not None:

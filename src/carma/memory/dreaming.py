@@ -18,8 +18,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from carma.embed import MiniLM
-from carma.embed.by_name import embedder_by_name
+from carma.embed.by_name import embedder_for
 from carma.errors import CarmaError
 from carma.healing.condense import Condenser
 from carma.healing.cycle import Progress
@@ -88,7 +87,8 @@ class Dreamer:
         self._parts.keeper.meaning.write_vectors()
         cipher = self._store.sealing.cipher
         key = cipher.hand_over() if isinstance(cipher, Portable) else None
-        process = DreamProcess(self._store.folder, wishes, self._store.settings, key)
+        named = self._parts.keeper.named
+        process = DreamProcess(self._store.folder, wishes, self._store.settings, key, named)
         self._running.add(process)
 
         def told(done: int, total: int, what: str) -> None:
@@ -125,12 +125,9 @@ class Dreamer:
         if cipher is not None and not isinstance(cipher, Portable):
             return False
         fingerprint = self._parts.keeper.meaning.fingerprint
-        if fingerprint is None or MiniLM().fingerprint == fingerprint:
+        if fingerprint is None or self._parts.keeper.named is not None:
             return True
-        try:
-            return embedder_by_name(fingerprint.name).fingerprint == fingerprint
-        except CarmaError:
-            return False
+        return embedder_for(fingerprint) is not None
 
     # What a dream uses
 

@@ -44,6 +44,8 @@ class Keeper:
         self._store = store
         self.meaning = meaning
         self.embedder = self._cached(embedder)
+        self.named: str | None = None
+        """What the embedder was asked for by, where that was a name: another process finds it by that."""
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._error: CarmaError | None = None
@@ -159,6 +161,7 @@ class Keeper:
             self._store.listen(meaning)
             old, self.meaning = self.meaning, meaning
             self.embedder = self._cached(embedder)
+            self.named = wanted if isinstance(wanted, str) else None
             old.forget()
             with old.changed:
                 old.changed.notify_all()

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 from carma.config import Settings
 from carma.embed import Embedder, Fingerprint, MiniLM
-from carma.embed.by_name import embedder_by_name
-from carma.errors import CarmaError, EmbedderMismatch
+from carma.embed.by_name import embedder_by_name, embedder_for
+from carma.errors import EmbedderMismatch
 from carma.healing.condense import Condenser
 from carma.healing.exact import Exact
 from carma.healing.felt import Felt
@@ -93,6 +93,7 @@ def open_memory_parts(
         store.listen(meaning)
         store.refresh()
         keeper = Keeper(store, meaning, chosen, threaded=real)
+        keeper.named = embedder if isinstance(embedder, str) else None
         finder = Finder(store, reader, keeper)
         condense = Condenser(store, exact.copies)
         upkeep = Upkeep(store, keeper, condense, threaded=real, forget=reader.forget)
@@ -127,14 +128,7 @@ def _embedder(store: Store, wanted: Embedder | None) -> Embedder | None:
         default = MiniLM(store.settings.embed_threads)
         _record(store, default.fingerprint)
         return default
-    packaged = MiniLM(store.settings.embed_threads)
-    if packaged.fingerprint == recorded:
-        return packaged
-    try:
-        named = embedder_by_name(recorded.name)
-    except CarmaError:
-        return None
-    return named if named.fingerprint == recorded else None
+    return embedder_for(recorded, store.settings.embed_threads)
 
 
 def _shown(fingerprint: Fingerprint) -> str:
