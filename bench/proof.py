@@ -143,6 +143,8 @@ def _pooled(asked: Asked, paths: Sequence[Path], seeds: Sequence[int], **plan: A
             pool.add(run, asked.embedder)
             lost = len(run.victims)
             print(f"  {path.name} {plan} seed {seed}: {lost} lost, {run.took_s:.1f} s", flush=True)
+            for example in pool.reports[-1]["examples"]:
+                print(f"    {example}", flush=True)  # Not kept: it may hold words of the conversation.
     return pool.to_dict()
 
 

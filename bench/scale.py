@@ -35,6 +35,8 @@ LOSS = 0.05
 DIMENSION = 32
 AT_ONCE = 2_000
 AWAKE_S = 15.0
+SCANS = 3
+"""Of every byte, before anything is damaged; the middle one counts, for the first may wait for the disk."""
 EMBEDDER = f"hash:{DIMENSION}"
 
 
@@ -113,8 +115,8 @@ def measure(folder: Path, count: int, awake_s: float = AWAKE_S) -> dict[str, Any
     filled_s = time.monotonic() - began
     lost = random.Random(4).sample(list(places(str(folder)).values()), int(count * LOSS))
     with Memory.open(folder, embedder=EMBEDDER) as memory:
-        tour = memory.scan(deep=True)
-        assert tour.healthy, tour.findings[:3]
+        tours = [memory.scan(deep=True) for _ in range(SCANS)]
+        assert all(tour.healthy for tour in tours), tours[0].findings[:3]
         reader = Reader(memory, ids)
         reader.awake(1.0)
         before = reader.awake(awake_s)
@@ -144,7 +146,7 @@ def measure(folder: Path, count: int, awake_s: float = AWAKE_S) -> dict[str, Any
         },
         "p99_dreaming_to_awake": round(percentile(dreaming, 0.99) / percentile(before + after, 0.99), 2),
         "p99_dreaming_to_damaged": round(percentile(dreaming, 0.99) / percentile(damaged, 0.99), 2),
-        "scan_mb_s": round(tour.bytes / tour.took_s / 1e6),
+        "scan_mb_s": round(sorted(tour.bytes / tour.took_s / 1e6 for tour in tours)[SCANS // 2]),
         "encode_mb_s": round(encoding()),
     }  # fmt: skip
 

@@ -104,6 +104,35 @@ def test_the_short_way_of_a_vector_gives_what_the_engine_gives(memory: Memory) -
         memory.search(vector=[float("nan")] * HashEmbedder().fingerprint.dimension, mode="vector")
 
 
+@pytest.mark.parametrize("mode", ["vector", "words", "hybrid"])
+def test_a_search_beside_a_reload_finds_what_it_would_without(memory: Memory, mode: str) -> None:
+    """Columns and vectors are read anew when a dream has changed them behind this process: rows get other
+    numbers then. Whoever searches meanwhile finds the same hits, past the same filter, and never nothing.
+    """
+    random = Random(5)
+    texts = ["".join(random.choices(string.ascii_lowercase + " ", k=40)) + str(n) for n in range(300)]
+    made = memory.add_many({"text": text, "metadata": {"odd": n % 2}} for n, text in enumerate(texts))
+    memory.flush()
+
+    def move_up() -> None:
+        for each in made[:150]:
+            memory.delete(each.id)
+            memory._parts.keeper.meaning.reset()  # After the next load all others have smaller numbers.
+
+    thread = threading.Thread(target=move_up)
+    thread.start()
+    while thread.is_alive():
+        n = random.randrange(150, 300)
+        for found in (
+            memory.search(texts[n], mode=mode, limit=5),
+            memory.search(texts[n], mode=mode, limit=5, where={"odd": n % 2}),
+            memory.search_many([texts[n]], mode=mode, limit=5)[0],
+        ):
+            assert found[0].text == texts[n]
+        assert {hit.fragment.metadata["odd"] for hit in memory.search(texts[n], where={"odd": 1})} == {1}
+    thread.join()
+
+
 def test_given_vectors_are_found_without_an_embedder(open_memory: Open) -> None:
     """The caller's own vectors are searchable at once and survive a reopening and the loss of the index."""
     eye = np.eye(64, dtype=np.float32)

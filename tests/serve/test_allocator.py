@@ -1,4 +1,4 @@
-"""Few arenas: threads that allocate do not get one each."""
+"""Few arenas: threads that allocate do not get one each; and what is free is given back."""
 
 from __future__ import annotations
 
@@ -38,3 +38,23 @@ def arenas(how: str) -> int:
 def test_a_process_with_many_threads_has_few_arenas() -> None:
     """At most one beside the first, where there were more without."""
     assert arenas("few") <= 1 < arenas("many")
+
+
+FREED = """
+from carma.serve.allocator import give_back
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096
+held = [bytes(2_000) for _ in range(100_000)]
+pin = bytes(2_000)  # The heap ends with it, so it cannot shrink by itself.
+del held[:]
+before = resident()
+assert give_back()
+print(before - resident())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is about glibc")
+def test_what_is_free_is_given_back() -> None:
+    """The process is smaller by most of what it had freed."""
+    done = subprocess.run([sys.executable, "-c", FREED], capture_output=True, text=True, check=True)
+    assert int(done.stdout) > 150_000_000

@@ -146,12 +146,12 @@ class Dreamer:
         )
 
     def _vectors(self, seqs: Sequence[int]) -> Mapping[int, NDArray[np.float32]]:
-        meaning = self._parts.keeper.meaning
-        if meaning.index is None:
+        columns, index = self._parts.keeper.meaning.view
+        if index is None:
             return {}
-        rows = meaning.columns.row_of(seqs)
+        rows = columns.row_of(seqs)
         there = np.flatnonzero(rows >= 0)
-        vectors = meaning.index.vectors(rows[there])
+        vectors = index.vectors(rows[there])
         return {
             seqs[at]: vector
             for at, vector in zip(there.tolist(), vectors, strict=True)
@@ -159,11 +159,11 @@ class Dreamer:
         }
 
     def _nearest(self, vector: NDArray[np.float32], count: int) -> Sequence[int]:
-        meaning = self._parts.keeper.meaning
-        if meaning.index is None or not len(meaning.index):
+        columns, index = self._parts.keeper.meaning.view
+        if index is None or not len(index):
             return ()
-        rows, _ = meaning.index.search(vector, min(count, len(meaning.index)))
-        seqs: list[int] = meaning.columns.seqs[rows].tolist()
+        rows, _ = index.search(vector, min(count, len(index)))
+        seqs: list[int] = columns.seqs[rows].tolist()
         return seqs
 
     def _reindexed(self, seconds: float) -> dict[str, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import apsw
@@ -19,6 +20,7 @@ from carma.memory.keeping import Keeper
 from carma.memory.meaning import Meaning
 from carma.memory.reading import Reader
 from carma.models import Fragment, Hit, HitParts, SearchResult
+from carma.search.columns import Columns
 from carma.search.engine import MODES, Engine, Mode, Ranked
 from carma.search.wordindex import WordIndex
 from carma.store.registry import RegistryDamaged
@@ -38,7 +40,7 @@ class Finder:
         self._reader = reader
         self._keeper = keeper
         self._engine: Engine | None = None
-        self._filters: dict[tuple[str, int], Bools] = {}
+        self._filters: dict[tuple[str, int], tuple[Columns, Bools]] = {}
 
     @property
     def meaning(self) -> Meaning:
@@ -66,23 +68,27 @@ class Finder:
             self._keeper.await_pending()
         with np.errstate(over="ignore"):  # What is too large for 32 bits becomes infinite, and is refused.
             asked = np.asarray(vector, np.float32).reshape(-1) if vector is not None else None
-        ranked = None
+        near = None
         if mode == "vector" and min_score is None and not diversity and not explain:
-            ranked = self._nearest(self._known_vector(query) if asked is None else asked, limit, scope, under)
-        if ranked is None:
-            ranked = self._current().rank(
+            near = self._nearest(self._known_vector(query) if asked is None else asked, limit, scope, under)
+        if near is not None:
+            columns, ranked = near
+        else:
+            engine = self._current()
+            columns = engine.columns
+            ranked = engine.rank(
                 query,
                 asked,
                 limit=limit,
                 mode=self._mode(mode),
-                visible=self._visible(scope),
-                allowed=self._allowed(scope, under),
+                visible=self._visible(columns, scope),
+                allowed=self._allowed(columns, scope, under),
                 min_score=min_score,
                 diversity=diversity,
                 explain=explain,
             )
         reasons = (*ranked.reasons, *self._moved())
-        hits, unread = self._hits(ranked)
+        hits, unread = self._hits(columns, ranked)
         if unread:
             reasons = (*reasons, f"{unread} of the hits could not be read and are blank.")
         took_ms = (time.perf_counter() - begun) * 1000
@@ -100,25 +106,33 @@ class Finder:
         if mode == "vector" and isinstance(queries, np.ndarray) and queries.shape[:-1] == (1,):
             found = self._nearest(queries[0], limit, scope, under)
             if found is not None:
-                return self._batch(found.rows[None], found.scores.astype(np.float32)[None], ())
+                columns, ranked = found
+                return self._batch(columns, ranked.rows[None], ranked.scores.astype(np.float32)[None], ())
         if not isinstance(queries, np.ndarray):
             queries = [self._query(query) or "" for query in queries]
         if mode != "words":
             self._keeper.await_pending()
-        batch = self._current().rank_batch(
+        engine = self._current()
+        columns = engine.columns
+        batch = engine.rank_batch(
             queries,
             limit=limit,
             mode=self._mode(mode),
-            visible=self._visible(scope),
-            allowed=self._allowed(scope, under),
+            visible=self._visible(columns, scope),
+            allowed=self._allowed(columns, scope, under),
         )
         reasons = (*batch.reasons, *self._moved())
-        return self._batch(batch.rows, batch.scores, reasons)
+        return self._batch(columns, batch.rows, batch.scores, reasons)
 
     def _batch(
-        self, rows: NDArray[np.int64], scores: NDArray[np.float32], reasons: tuple[str, ...]
+        self,
+        columns: Columns,
+        rows: NDArray[np.int64],
+        scores: NDArray[np.float32],
+        reasons: tuple[str, ...],
     ) -> SearchBatch:
-        return SearchBatch(rows, scores, reasons, self.meaning.columns.ids, self._texts, self._result)
+        texts, result = partial(self._texts, columns), partial(self._result, columns)
+        return SearchBatch(rows, scores, reasons, columns.ids, texts, result)
 
     def _known_vector(self, query: str | None) -> NDArray[np.float32] | None:
         """The vector of a query that was embedded lately; None where it would have to be made."""
@@ -130,14 +144,14 @@ class Finder:
 
     def _nearest(
         self, vector: NDArray[np.float32] | None, limit: int, scope: Scope, under: str | None
-    ) -> Ranked | None:
-        """What `Engine.rank` gives for one vector without any restriction, straight from the index; None
-        where there is more to think of.
+    ) -> tuple[Columns, Ranked] | None:
+        """What `Engine.rank` gives for one vector without any restriction, straight from the index, and the
+        columns that its rows belong to; None where there is more to think of.
 
         This is the call that agents make most, and the bookkeeping of a ranking costs as much as the search.
         """
         meaning = self.meaning
-        columns, index = meaning.columns, meaning.index
+        columns, index = meaning.view
         restricted = under is not None or columns.expiring or not scope.is_all()
         if vector is None or index is None or restricted or meaning.pending() or meaning.moved_away:
             return None
@@ -149,10 +163,10 @@ class Finder:
             return None
         if (scores[1:] == scores[:-1]).any():
             return None  # Of two equals the newer comes first.
-        return Ranked(rows, scores.astype(np.float64))
+        return columns, Ranked(rows, scores.astype(np.float64))
 
-    def _texts(self, rows: NDArray[np.int64]) -> list[str | None]:
-        columns, read = self.meaning.columns, self._reader.text_at
+    def _texts(self, columns: Columns, rows: NDArray[np.int64]) -> list[str | None]:
+        read = self._reader.text_at
         return [read(*place) for place in columns.places(rows)]
 
     def current(self, id: bytes) -> Fragment | None:
@@ -167,18 +181,22 @@ class Finder:
         return self._reader.at(int(columns.seqs[row]), *columns.location(row))
 
     def _result(
-        self, rows: NDArray[np.int64], scores: NDArray[np.float32], reasons: tuple[str, ...]
+        self,
+        columns: Columns,
+        rows: NDArray[np.int64],
+        scores: NDArray[np.float32],
+        reasons: tuple[str, ...],
     ) -> SearchResult:
         begun = time.perf_counter()
-        hits, unread = self._hits(Ranked(rows, scores.astype(np.float64)))
+        hits, unread = self._hits(columns, Ranked(rows, scores.astype(np.float64)))
         if unread:
             reasons = (*reasons, f"{unread} of the hits could not be read and are blank.")
         took_ms = (time.perf_counter() - begun) * 1000
         return SearchResult(hits=hits, degraded=bool(reasons), reasons=reasons, took_ms=took_ms)
 
-    def _hits(self, ranked: Ranked) -> tuple[tuple[Hit, ...], int]:
-        """Read and prove the hits; how many of them are blank."""
-        columns, parts = self.meaning.columns, ranked.parts
+    def _hits(self, columns: Columns, ranked: Ranked) -> tuple[tuple[Hit, ...], int]:
+        """Read and prove the hits, which are rows of these columns; how many of them are blank."""
+        parts = ranked.parts
         hits = []
         unread = 0
         read = self._reader.at
@@ -198,13 +216,14 @@ class Finder:
     def _current(self) -> Engine:
         """The engine over the columns and the index as they are now."""
         meaning = self.meaning
+        columns, index = meaning.view
         engine = self._engine
-        if engine is None or engine.columns is not meaning.columns or engine.vectors is not meaning.index:
+        if engine is None or engine.columns is not columns or engine.vectors is not index:
             if engine is not None:
                 engine.close()
             engine = self._engine = Engine(
-                meaning.columns,
-                meaning.index,
+                columns,
+                index,
                 _Words(self._store),
                 self._keeper.embed,
                 pending=meaning.pending,
@@ -227,35 +246,34 @@ class Finder:
             raise InvalidInput(f"mode is {mode!r}; it is one of {', '.join(MODES)}.")
         return mode  # type: ignore[return-value]
 
-    def _visible(self, scope: Scope) -> Bools | None:
-        return self.meaning.columns.mask(
+    def _visible(self, columns: Columns, scope: Scope) -> Bools | None:
+        return columns.mask(
             user=scope.user, agent=scope.agent, session=scope.session, now=self._store.clock.now()
         )
 
-    def _allowed(self, scope: Scope, under: str | None) -> Bools | None:
+    def _allowed(self, columns: Columns, scope: Scope, under: str | None) -> Bools | None:
         """Which rows pass the filter and lie below `under`; None for all."""
-        allowed = self._filtered(scope.where) if scope.where is not None else None
+        allowed = self._filtered(columns, scope.where) if scope.where is not None else None
         if under is not None:
-            below = self.meaning.columns.under(id_bytes(under))
+            below = columns.under(id_bytes(under))
             allowed = below if allowed is None else below & allowed[: len(below)]
         return allowed
 
-    def _filtered(self, where: Mapping[str, Any]) -> Bools:
+    def _filtered(self, columns: Columns, where: Mapping[str, Any]) -> Bools:
         key = (json.dumps(where, sort_keys=True, default=repr), self._store.last_seq)
-        found = self._filters.get(key)
-        if found is None:
+        known, found = self._filters.get(key, (None, None))
+        if found is None or known is not columns:
             condition, bindings = Scope(where=where).condition()
             self._store.settle()
             rows = self._store.registry.rows(
                 f"SELECT seq FROM fragments WHERE live AND {condition}", bindings
             )
-            columns = self.meaning.columns
             found = np.zeros(len(columns), np.bool_)
-            known = columns.row_of(np.fromiter((row[0] for row in rows), np.int64, len(rows)))
-            found[known[known >= 0]] = True
+            passed = columns.row_of(np.fromiter((row[0] for row in rows), np.int64, len(rows)))
+            found[passed[passed >= 0]] = True
             if len(self._filters) >= 32:
                 self._filters.clear()
-            self._filters[key] = found
+            self._filters[key] = columns, found
         return found
 
     def _moved(self) -> tuple[str, ...]:

@@ -32,6 +32,7 @@ from carma.store.store import Store
 __all__ = ["Meaning"]
 
 Floats = NDArray[np.float32]
+View = tuple[Columns, VectorIndex | None]
 
 
 class Meaning:
@@ -44,6 +45,7 @@ class Meaning:
         self.tag = self._kept.tag if self._kept is not None else None
         self._columns = Columns()
         self._index: VectorIndex | None = None
+        self._view: View = self._columns, None
         self._loaded = False
         self._backlog: list[Entry] = []
         """Entries that were heard before anything was loaded."""
@@ -62,16 +64,22 @@ class Meaning:
         self.changed = threading.Condition(self._lock)
 
     @property
-    def columns(self) -> Columns:
-        """The columns, loaded when they are first asked for: adding one text does not need them."""
+    def view(self) -> View:
+        """Columns and vectors of one load, which is made when they are first asked for: adding one text does
+        not need them. Whoever uses both takes them together, for the rows of another load are other rows.
+        """
         self.need()
-        return self._columns
+        return self._view
+
+    @property
+    def columns(self) -> Columns:
+        """The columns of `view`."""
+        return self.view[0]
 
     @property
     def index(self) -> VectorIndex | None:
-        """The vector index, loaded when it is first asked for; None without an embedder's fingerprint."""
-        self.need()
-        return self._index
+        """The vectors of `view`; None without an embedder's fingerprint."""
+        return self.view[1]
 
     @property
     def loaded(self) -> bool:
@@ -81,7 +89,7 @@ class Meaning:
     # Loading
 
     def load(self) -> None:
-        """Read columns and vectors anew."""
+        """Read columns and vectors anew; until all of it is there, others see what was there before."""
         self.store.settle()  # Before the lock is taken: whoever publishes an entry waits for it.
         with self._lock:
             self._load()
@@ -103,7 +111,6 @@ class Meaning:
         self._waiting, self._unwritten = {}, []
         self._loaded_seq = rows[-1][0] if rows else 0
         index = self._index = self._new_index()
-        self._loaded = True
         if index is not None:
             assert self._kept is not None
             self._kept.load(index, self._rows_of)
@@ -112,6 +119,8 @@ class Meaning:
                 self._waiting[int(rows[at][0])] = (rows[at][12], None)
         backlog, self._backlog = self._backlog, []
         self._take(backlog)
+        self._view = columns, index
+        self._loaded = True
         self.changed.notify_all()
 
     def reset(self) -> None:
@@ -130,7 +139,7 @@ class Meaning:
         """The row of each write that is alive and whose text has the digest, else -1. digests: shape (n,
         16).
         """
-        rows = self.columns.row_of(seqs.astype(np.int64))
+        rows = self._columns.row_of(seqs.astype(np.int64))
         table = np.frombuffer(bytes(self._digests), np.uint8).reshape(-1, 16)
         known = np.flatnonzero(rows >= 0)
         other = (table[rows[known]] != digests.reshape(-1, 16)[known]).any(axis=1)
@@ -140,7 +149,7 @@ class Meaning:
     def _identify(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], bytes]:
         """The write numbers and text digests of rows."""
         table = np.frombuffer(bytes(self._digests), np.uint8).reshape(-1, 16)
-        return self.columns.seqs[rows], table[rows].tobytes()
+        return self._columns.seqs[rows], table[rows].tobytes()
 
     # Following the log
 
@@ -186,9 +195,9 @@ class Meaning:
         """Fragments that nothing knew before."""
         if not entries:
             return
-        rows = self.columns.append([row_of(entry) for entry in entries])
+        rows = self._columns.append([row_of(entry) for entry in entries])
         self._digests += b"".join(entry.text_digest for entry in entries)
-        if self.index is None:
+        if self._index is None:
             return
         given = [
             (row, entry)
@@ -202,7 +211,7 @@ class Meaning:
                 entry.content.vector for _, entry in given if entry.content and entry.content.vector
             )
             vectors = np.frombuffer(data, "<f4").reshape(len(given), -1)
-            self.index.add(np.fromiter((row for row, _ in given), np.int64, len(given)), vectors)
+            self._index.add(np.fromiter((row for row, _ in given), np.int64, len(given)), vectors)
             self._unwritten.extend(
                 (entry.seq, entry.text_digest, vector)
                 for (_, entry), vector in zip(given, vectors, strict=True)
@@ -215,38 +224,38 @@ class Meaning:
 
     def _change(self, entry: Entry) -> None:
         """A fragment that may be known: its vector is kept if the text is the same."""
-        old = self.columns.find(entry.id)
+        old = self._columns.find(entry.id)
         if old >= 0:
-            old_seq = int(self.columns.seqs[old])
+            old_seq = int(self._columns.seqs[old])
             if old_seq >= entry.seq:
                 return
             self._waiting.pop(old_seq, None)
             same = bytes(self._digests[old * 16 : old * 16 + 16]) == entry.text_digest
-            vector = self.index.vectors(np.array([old])) if same and self.index is not None else None
+            vector = self._index.vectors(np.array([old])) if same and self._index is not None else None
             self._add([entry])
-            if self.index is not None:
-                self.index.remove(np.array([old]))
+            if self._index is not None:
+                self._index.remove(np.array([old]))
                 if vector is not None and entry.seq in self._waiting and np.isfinite(vector).all():
                     self.embedded([entry.seq], [entry.text_digest], vector)
         else:
             self._add([entry])
 
     def _end(self, id: bytes) -> None:
-        row = self.columns.find(id)
+        row = self._columns.find(id)
         if row < 0:
             return
-        seq = int(self.columns.seqs[row])
-        self.columns.drop([seq])
+        seq = int(self._columns.seqs[row])
+        self._columns.drop([seq])
         self._waiting.pop(seq, None)
-        if self.index is not None:
-            self.index.remove(np.array([row]))
+        if self._index is not None:
+            self._index.remove(np.array([row]))
 
     def _rebuilt(self, seq: int) -> None:
         """Something stands in for a lost write: its meaning is that of the stand-in, if it has none."""
-        row = int(self.columns.row_of([seq])[0])
-        if row < 0 or self.index is None:
+        row = int(self._columns.row_of([seq])[0])
+        if row < 0 or self._index is None:
             return
-        if seq in self._stood_in or not self.index.has(np.array([row]))[0]:
+        if seq in self._stood_in or not self._index.has(np.array([row]))[0]:
             self._waiting[seq] = (bytes(self._digests[row * 16 : row * 16 + 16]), None)
 
     def _move(self, moves: bytes) -> None:
@@ -254,7 +263,7 @@ class Meaning:
         if not moves:
             return
         table = np.frombuffer(moves, np.dtype("<u8, <u4, <u4, <u8"))
-        self.columns.move(*(table[name].astype(np.int64) for name in ("f0", "f1", "f3", "f2")))
+        self._columns.move(*(table[name].astype(np.int64) for name in ("f0", "f1", "f3", "f2")))
 
     def _heard(self, entry: Entry) -> None:
         told = Identity.from_payload(entry.payload).embedder
@@ -304,23 +313,23 @@ class Meaning:
         return True
 
     def _read(self, seq: int) -> Entry | None:
-        row = int(self.columns.row_of([seq])[0])
+        row = int(self._columns.row_of([seq])[0])
         if row < 0:
             return None
         try:
-            return self.store.read_entry(seq, *self.columns.location(row))
+            return self.store.read_entry(seq, *self._columns.location(row))
         except RecordDamaged:
             return None
 
     def embedded(self, seqs: Sequence[int], digests: Sequence[bytes], vectors: Floats) -> None:
         """Take vectors that were made for waiting fragments; those that changed meanwhile are left out."""
         with self._lock:
-            assert self.index is not None
+            assert self._index is not None
             good = [at for at, seq in enumerate(seqs) if self._waiting.get(seq, (None,))[0] == digests[at]]
             if good:
-                rows = self.columns.row_of([seqs[at] for at in good])
+                rows = self._columns.row_of([seqs[at] for at in good])
                 alive = [at for at, row in zip(good, rows.tolist(), strict=True) if row >= 0]
-                self.index.add(rows[rows >= 0], vectors[alive])
+                self._index.add(rows[rows >= 0], vectors[alive])
                 self._unwritten.extend(
                     (seqs[at], digests[at], vectors[at]) for at in alive if seqs[at] not in self._stood_in
                 )
@@ -336,8 +345,8 @@ class Meaning:
             for block in self._kept.follow():
                 wanted = [at for at, seq in enumerate(block.seqs.tolist()) if seq in self._waiting]
                 rows = self._rows_of(block.seqs[wanted], block.text_digests[wanted])
-                assert self.index is not None
-                self.index.add(rows[rows >= 0], block.vectors[wanted][rows >= 0])
+                assert self._index is not None
+                self._index.add(rows[rows >= 0], block.vectors[wanted][rows >= 0])
                 for at, row in zip(wanted, rows.tolist(), strict=True):
                     if row >= 0:
                         self._waiting.pop(int(block.seqs[at]), None)
@@ -362,9 +371,10 @@ class Meaning:
     def purge(self) -> None:
         """Leave no vector of what is not alive in any file."""
         self.write_vectors()
-        if self.index is not None and self._kept is not None and not self.store.read_only:
-            self.index.rebuild(purge=True)
-            self._kept.purge(self.columns.seqs[self.columns.alive])
+        columns, index = self.view
+        if index is not None and self._kept is not None and not self.store.read_only:
+            index.rebuild(purge=True)
+            self._kept.purge(columns.seqs[columns.alive])
             self.save()
 
     def forget(self) -> None:
@@ -380,9 +390,9 @@ class Meaning:
 
     def freshness(self) -> dict[str, Any]:
         """How many vectors there are and how many are still to come."""
-        self.need()
+        index = self.index
         return {
-            "indexed": len(self.index) if self.index is not None else 0,
+            "indexed": len(index) if index is not None else 0,
             "pending": self.pending(),
             "damaged_blocks": self._kept.damaged_blocks if self._kept is not None else 0,
         }

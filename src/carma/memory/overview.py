@@ -72,7 +72,7 @@ def _levels(found: list[Fragment]) -> dict[str, int]:
 def _threads(parts: Parts, found: list[Fragment]) -> tuple[Thread, ...]:
     """Pairs of fragments whose vectors are near, each once."""
     meaning = parts.keeper.meaning
-    columns, index = meaning.columns, meaning.index
+    columns, index = meaning.view
     if index is None or not len(index):
         return ()
     rows = columns.row_of([each.seq for each in found])
@@ -94,10 +94,10 @@ def _threads(parts: Parts, found: list[Fragment]) -> tuple[Thread, ...]:
 
 def thread_counts(meaning: Meaning, seqs: Sequence[int]) -> dict[int, int]:
     """How many threads begin at each write, 0 to 4; only of those whose vectors are left."""
-    index = meaning.index
+    columns, index = meaning.view
     if index is None or not len(index) or not seqs:
         return {}
-    rows = meaning.columns.row_of(list(seqs))
+    rows = columns.row_of(list(seqs))
     there = np.flatnonzero(rows >= 0)
     vectors = index.vectors(rows[there])
     there = there[np.isfinite(vectors).all(axis=1)]

@@ -24,6 +24,7 @@ from carma.memory.memory import Memory
 from carma.ports.clock import Clock, SystemClock
 from carma.reports import ScanReport
 from carma.serve.accounts import Account, Accounts
+from carma.serve.allocator import give_back
 from carma.serve.seat import Seat, SeatHealth
 from carma.serve.settings import ServeSettings
 
@@ -33,6 +34,7 @@ Opener = Callable[[Path, Account], Memory]
 """Opens the memory of an account in a folder."""
 
 _TICK_S = 1.0
+_GIVE_BACK_EVERY_S = 60.0
 
 
 class Block:
@@ -219,9 +221,13 @@ class Block:
     def _go_round(self) -> None:
         self._guarded(self._tour)
         self._toured = True
+        given_back = self._clock.monotonic()
         while not self._stop.wait(_TICK_S):
             self._guarded(self.tidy)
             self._guarded(self._next_visit)
+            if self._clock.monotonic() - given_back >= _GIVE_BACK_EVERY_S:
+                give_back()
+                given_back = self._clock.monotonic()
 
     def _read_on(self) -> None:
         """Read the seats that are to be read, once all were looked at."""
