@@ -272,3 +272,22 @@ def test_readers_are_served_while_the_registry_is_made_again(rested: Path) -> No
         stop.set()
         reader.join()
     assert not errors and reads[0] > 3
+
+
+def test_words_that_only_a_lost_text_had_are_answered_by_meaning(rested: Path) -> None:
+    """Nothing would look as if nobody had ever written them: the nearest are given instead, and it is said.
+    While nothing is lost, and where a score is asked for, nothing is nothing.
+    """
+    with open_at(rested) as memory:
+        found = memory.search("zebra", mode="words")
+        assert not found.hits and not found.degraded
+    rot_a_stripe(rested)
+    shutil.rmtree(rested / "index")
+    with open_at(rested) as memory:
+        memory.scan(deep=True)
+        assert memory.stats()["blanks"] and memory.flush(60)
+        found = memory.search("zebra", mode="words", limit=3)
+        assert len(found.hits) == 3 and found.degraded and "by meaning" in found.reasons[0]
+        nearest = memory.search("zebra", mode="vector", limit=3)
+        assert [hit.id for hit in found] == [hit.id for hit in nearest]
+        assert not memory.search("zebra", mode="words", min_score=0.1).hits

@@ -20,7 +20,9 @@ from carma.ports.disk import LocalDisk
 from carma.store.copies import open_copies
 from carma.store.record import RecordKind
 from carma.store.store import open_store
+from carma.testing import SimulatedClock
 
+from . import dreaming
 from .damaging import open_at
 
 PAGES, PARAGRAPHS = 40, 60
@@ -131,3 +133,19 @@ def test_no_dream_writes_spreads_anew_while_the_breaker_is_open(unsketched: Path
         memory.clear_breaker()
         memory.dream(in_process=True)
         assert memory.stats()["sketches"] == {"made": 40, "missing": 0}
+
+
+def test_sketches_that_were_not_there_for_a_moment_are_looked_for_again(tmp_path: Path) -> None:
+    """Their files are replaced by others now and then; who looked just then does not keep the nothing."""
+    folder, clock = tmp_path / "memory", SimulatedClock()
+    dreaming.fill(folder, 12, every=1_000, settings=dreaming.PATIENT)
+    with dreaming.open_at(folder, clock=clock) as memory:
+        copies = memory._parts.exact.copies
+        seqs = {each.seq: each.text for each in memory.list(limit=100) if len(each.text) < 90}
+        files = {path: path.read_bytes() for path in dreaming.parity_files(folder)}
+        dreaming.lose(files)
+        assert [copies.text(seq) for seq in seqs] == [None] * len(seqs)
+        for path, data in files.items():
+            path.write_bytes(data)
+        clock.advance(2.0)
+        assert {seq: copies.text(seq) for seq in seqs} == seqs

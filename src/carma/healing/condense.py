@@ -8,6 +8,7 @@ Rejected: short copies by Zstandard with a dictionary learnt from the memory (do
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Container, Sequence
 from contextlib import suppress
@@ -25,6 +26,8 @@ from carma.store.store import Store
 __all__ = ["Condenser", "Copies", "current_spreads"]
 
 _KEPT_SPREADS = 4
+_LACKING_FOR_S = 1.0
+"""What lacks entries is read anew after this long: their file may have been about to be replaced."""
 _LEAST_BYTES = 2
 """A smaller budget holds no sketch."""
 _TITLE = "sketches"
@@ -48,7 +51,8 @@ class Copies:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._lock = threading.Lock()
-        self._read: dict[tuple[int, int], dict[int, bytes]] = {}
+        self._read: dict[tuple[int, int], tuple[dict[int, bytes], float]] = {}
+        """The entries of a spread, and until when they are kept."""
         self._complete: set[tuple[int, int]] = set()
 
     def text(self, seq: int) -> str | None:
@@ -96,13 +100,16 @@ class Copies:
 
     def _entries(self, manifest: Manifest) -> dict[int, bytes]:
         key = (manifest.head.spread, manifest.head.created_ms)
+        now = self._store.clock.monotonic()
         with self._lock:
-            found = self._read.get(key)
-            if found is None:
+            found, until = self._read.get(key, ({}, now))
+            if until <= now:
                 found = self._store.spreads.copies(manifest)
+                until = now + _LACKING_FOR_S if _lacking(manifest, found) else math.inf
+                self._read.pop(key, None)
                 while len(self._read) >= _KEPT_SPREADS:
                     self._read.pop(next(iter(self._read)))
-                self._read[key] = found
+                self._read[key] = found, until
             return found
 
     def count(self, *, anew: bool = False) -> tuple[int, int]:

@@ -30,6 +30,7 @@ __all__ = ["Finder"]
 
 Bools = NDArray[np.bool_]
 _FAILURES = (CarmaError, RegistryDamaged, apsw.Error)
+_WORDS_LOST = "No text that is left has these words, and some are lost: these are the nearest by meaning."
 
 
 class Finder:
@@ -68,6 +69,7 @@ class Finder:
             self._keeper.await_pending()
         with np.errstate(over="ignore"):  # What is too large for 32 bits becomes infinite, and is refused.
             asked = np.asarray(vector, np.float32).reshape(-1) if vector is not None else None
+        reasons: tuple[str, ...] = ()
         near = None
         if mode == "vector" and min_score is None and not diversity and not explain:
             near = self._nearest(self._known_vector(query) if asked is None else asked, limit, scope, under)
@@ -76,18 +78,21 @@ class Finder:
         else:
             engine = self._current()
             columns = engine.columns
-            ranked = engine.rank(
+            rank = partial(
+                engine.rank,
                 query,
                 asked,
                 limit=limit,
-                mode=self._mode(mode),
                 visible=self._visible(columns, scope),
                 allowed=self._allowed(columns, scope, under),
-                min_score=min_score,
                 diversity=diversity,
                 explain=explain,
             )
-        reasons = (*ranked.reasons, *self._moved())
+            ranked = rank(mode=self._mode(mode), min_score=min_score)
+            if mode == "words" and min_score is None and not len(ranked.rows) and self._has_losses():
+                reasons = (*ranked.reasons, _WORDS_LOST)
+                ranked = rank(mode="vector")
+        reasons = (*reasons, *ranked.reasons, *self._moved())
         hits, unread = self._hits(columns, ranked)
         if unread:
             reasons = (*reasons, f"{unread} of the hits could not be read and are blank.")
@@ -275,6 +280,13 @@ class Finder:
                 self._filters.clear()
             self._filters[key] = columns, found
         return found
+
+    def _has_losses(self) -> bool:
+        """Whether the ledger knows of a text that is lost, or only retold."""
+        row = self._store.registry.one(
+            "SELECT EXISTS (SELECT 1 FROM blanks) OR EXISTS (SELECT 1 FROM reconstructions WHERE NOT exact)"
+        )
+        return bool(row and row[0])
 
     def _moved(self) -> tuple[str, ...]:
         if not self.meaning.moved_away:

@@ -88,17 +88,11 @@ class Meaning:
 
     # Loading
 
-    def load(self) -> None:
-        """Read columns and vectors anew; until all of it is there, others see what was there before."""
-        self.store.settle()  # Before the lock is taken: whoever publishes an entry waits for it.
-        with self._lock:
-            self._load()
-
     def need(self) -> None:
-        """Load columns and vectors unless they are loaded."""
+        """Load columns and vectors unless they are loaded; until all is there, nobody sees a part of it."""
         if self._loaded:
             return
-        self.store.settle()
+        self.store.settle()  # Before the lock is taken: whoever publishes an entry waits for it.
         with self._lock:
             if not self._loaded:
                 self._load()

@@ -135,7 +135,8 @@ class ReadVerbs(Base):
     ) -> SearchResult:
         """Find fragments by meaning and words; every hit is proven when it is read.
 
-        vector: shape (dimension,), instead of or beside the query. mode: "hybrid", "vector" or "words".
+        vector: shape (dimension,), instead of or beside the query. mode: "hybrid", "vector" or "words"; where
+        no text has the words and some are lost, the nearest by meaning, and the result is degraded.
         under: only this fragment and what lies below it. min_score: leave out what scores lower. diversity: 0
         to 1,
         the weight of being unlike the hits before (maximal marginal relevance, Carbonell and Goldstein 1998).
