@@ -92,7 +92,11 @@ def test_an_owner_is_erased_while_the_server_runs(tmp_path: Path) -> None:
         refused = client.get("/v1/fragments")
         assert refused.status_code in (401, 404), refused.text
         assert [each["text"] for each in bob.get("/v1/fragments").json()["items"]] == [telling_text(2)]
-        assert not (other.seats / ada.folder).exists()
+        until = time.monotonic() + 15
+        # A memory that the server had open may write once more as it closes; the next round erases that too.
+        while (other.seats / ada.folder).exists():
+            assert time.monotonic() < until
+            time.sleep(0.02)
         files = files_below(server.data)
         assert found_in(files, [telling_text(1)]) == []
         assert [name for name, data in files.items() if ada.id.encode() in data] == []
