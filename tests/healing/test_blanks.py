@@ -284,8 +284,7 @@ def test_words_that_only_a_lost_text_had_are_answered_by_meaning(rested: Path) -
     rot_a_stripe(rested)
     shutil.rmtree(rested / "index")
     with open_at(rested) as memory:
-        memory.scan(deep=True)
-        assert memory.stats()["blanks"] and memory.flush(60)
+        assert memory.flush(60)  # Nobody has looked for damage yet.
         found = memory.search("zebra", mode="words", limit=3)
         assert len(found.hits) == 3 and found.degraded and "by meaning" in found.reasons[0]
         nearest = memory.search("zebra", mode="vector", limit=3)

@@ -30,6 +30,11 @@ __all__ = ["Finder"]
 
 Bools = NDArray[np.bool_]
 _FAILURES = (CarmaError, RegistryDamaged, apsw.Error)
+_LOSSES = """
+SELECT EXISTS (SELECT 1 FROM blanks) OR EXISTS (SELECT 1 FROM reconstructions WHERE NOT exact)
+OR EXISTS (SELECT 1 FROM fragments WHERE live AND seq NOT IN (SELECT rowid FROM words))
+"""
+"""What nobody has read since the registry was built is known by name, and has no words."""
 _WORDS_LOST = "No text that is left has these words, and some are lost: these are the nearest by meaning."
 
 
@@ -41,6 +46,7 @@ class Finder:
         self._reader = reader
         self._keeper = keeper
         self._engine: Engine | None = None
+        self._losses = (-1, False)
         self._filters: dict[tuple[str, int], tuple[Columns, Bools]] = {}
 
     @property
@@ -282,11 +288,16 @@ class Finder:
         return found
 
     def _has_losses(self) -> bool:
-        """Whether the ledger knows of a text that is lost, or only retold."""
-        row = self._store.registry.one(
-            "SELECT EXISTS (SELECT 1 FROM blanks) OR EXISTS (SELECT 1 FROM reconstructions WHERE NOT exact)"
-        )
-        return bool(row and row[0])
+        """Whether a text is lost, or only retold, as far as the registry knows. Asked once for each state of
+        the log: where nothing is lost it looks at every fragment.
+        """
+        seq, found = self._losses
+        if seq != self._store.last_seq:
+            self._store.settle()
+            seq = self._store.last_seq
+            found = bool(self._store.registry.rows(_LOSSES)[0][0])
+            self._losses = seq, found
+        return found
 
     def _moved(self) -> tuple[str, ...]:
         if not self.meaning.moved_away:
