@@ -295,7 +295,7 @@ class Finder:
         if seq != self._store.last_seq:
             self._store.settle()
             seq = self._store.last_seq
-            found = bool(self._store.registry.rows(_LOSSES)[0][0])
+            found = bool(self._store.rows(_LOSSES)[0][0])
             self._losses = seq, found
         return found
 
