@@ -96,6 +96,8 @@ def memory(request: pytest.FixtureRequest, shared: Callable[[str], Spoken]) -> S
 
 
 @pytest.fixture(params=KINDS)
-def fresh(request: pytest.FixtureRequest, make: Make) -> Spoken:
+def fresh(request: pytest.FixtureRequest, make: Make) -> Iterator[Spoken]:
     """A new memory of each kind, to be damaged."""
-    return make(request.param)
+    spoken = make(request.param)
+    yield spoken
+    spoken.close()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import runpy
-import select
+import selectors
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -31,9 +31,13 @@ class Copied:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
+        self._answers = selectors.DefaultSelector()
+        assert self._process.stdout is not None
+        self._answers.register(self._process.stdout, selectors.EVENT_READ)
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._answers.close()
         self._process.kill()
         self._process.communicate()
 
@@ -47,7 +51,7 @@ class Copied:
         assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdin.write(json.dumps(asked).encode() + b"\n")
         self._process.stdin.flush()
-        if not select.select([self._process.stdout], [], [], limit_s)[0]:
+        if not self._answers.select(limit_s):
             raise TimeoutError(f"carma {' '.join(arguments)}")
         return int(self._process.stdout.readline())
 

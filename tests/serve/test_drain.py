@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import json
 import os
 import threading
@@ -161,3 +162,26 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
     with running(estate.data, SETTINGS) as server:
         found = server.client(key).get("/v1/fragments").json()["items"]
         assert [each["text"] for each in found] == ["kept"]
+
+
+def test_a_server_that_ended_holds_no_file_open(tmp_path: Path) -> None:
+    """A program that runs servers one after the other never runs out of descriptors: none waits for the
+    garbage collector.
+    """
+
+    def held() -> list[str]:
+        links = [Path(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd")]
+        targets = [os.readlink(link) for link in links if link.is_symlink()]
+        return [target for target in targets if target.startswith(str(tmp_path))]
+
+    gc.collect()
+    gc.disable()
+    try:
+        with running(tmp_path / "data", SETTINGS) as server:
+            user = server.user("ada")
+            assert user.post("/v1/fragments", json={"text": "tea"}).status_code == 201
+            assert user.post("/v1/search", json={"query": "tea"}).status_code == 200
+            assert held()
+        assert held() == []
+    finally:
+        gc.enable()

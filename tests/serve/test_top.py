@@ -6,7 +6,7 @@ import io
 import json
 import os
 import pty
-import select
+import selectors
 import subprocess
 import sys
 import time
@@ -134,20 +134,24 @@ def test_on_a_terminal_it_lives_until_ctrl_c(server: Running) -> None:
     heed = "signal.signal(signal.SIGINT, signal.default_int_handler)"
     start = f"import runpy, signal; {heed}; runpy.run_module('carma', run_name='__main__')"
     command = [sys.executable, "-c", start, "top", "--every", "0.2"]
-    with subprocess.Popen(
-        command, env=environ, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
-    ) as process:
+    with (
+        selectors.DefaultSelector() as screen,
+        subprocess.Popen(
+            command, env=environ, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
+        ) as process,
+    ):
         os.close(theirs)
+        screen.register(mine, selectors.EVENT_READ)
         seen = b""
         end = time.monotonic() + 60
         try:
             while seen.count(b"connections") < 3 and time.monotonic() < end:
-                if select.select([mine], [], [], 1.0)[0]:
+                if screen.select(1.0):
                     seen += os.read(mine, 65_536)
             assert seen.count(b"connections") >= 3, seen[-500:]
             process.send_signal(2)
             end = time.monotonic() + 20
-            while time.monotonic() < end and select.select([mine], [], [], 10.0)[0]:
+            while time.monotonic() < end and screen.select(10.0):
                 try:
                     seen += os.read(mine, 65_536)
                 except OSError:

@@ -151,6 +151,10 @@ class Witness:
         except FileNotFoundError:
             self.file = None
 
+    def close(self) -> None:
+        """Give the file back; it is opened again when somebody asks."""
+        self.file = None
+
     def number(self) -> int:
         """The newest record that was acknowledged; 0 if the file does not say."""
         try:

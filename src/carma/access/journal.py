@@ -200,8 +200,9 @@ class Journal:
             self._suspect = False
 
     def close(self) -> None:
-        """Give the lock back; the journal may be used again."""
+        """Give the lock and the files back; the journal may be used again."""
         with self._turns:
+            self._witness.close()
             if self._lock is not None:
                 self._lock.close()
                 self._lock = None

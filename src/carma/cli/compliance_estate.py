@@ -63,10 +63,9 @@ def opened_estate(
             trail=trail, accounts=accounts, disk=disk,
         )  # fmt: skip
     finally:
-        if trail is not None:
-            trail.close()
-        if accounts is not None:
-            accounts.close()
+        for part in (trail, accounts, keys, vault):
+            if part is not None:
+                part.close()
 
 
 def _account(

@@ -199,6 +199,7 @@ class FolderLock:
 
     def __init__(self, path: str) -> None:
         self._path = path
+        self._fd = -1
         self._fd = os.open(path, os.O_RDONLY)
 
     def try_acquire(self) -> bool:
@@ -217,6 +218,10 @@ class FolderLock:
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
+
+    def __del__(self) -> None:
+        # After a fork the child drops its parent's locks; closing them there gives nothing of them back.
+        self.close()
 
 
 class LocalDisk:

@@ -47,6 +47,9 @@ class Household:
         """Give everything back."""
         self.trail.close()
         self.accounts.close()
+        self.keys.close()
+        if self.vault is not None:
+            self.vault.close()
 
 
 def open_household(

@@ -86,6 +86,10 @@ class Events:
             self._journal.rewrite([_POSITION.pack(position) + data for position, data in kept])
             self._refresh()
 
+    def close(self) -> None:
+        """Give the files back."""
+        self._journal.close()
+
     def _last(self) -> int:
         return self._kept[-1][0] if self._kept else 0
 

@@ -86,6 +86,7 @@ class AuditTrail:
         """Store what was counted and give everything back; what waits is copied next time."""
         with suppress(AuditUnavailable):
             self._note_counts(all=True)
+        self.events.close()
         self.log.close()
 
     def __enter__(self) -> Self:

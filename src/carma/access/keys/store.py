@@ -63,6 +63,8 @@ class KeyStore:
         self._entropy = entropy or SystemEntropy()
         self._book.kept = lambda keys: kept(keys, self._clock.now(), self._copied)
         self._copied = 0
+        self.close = journal.close
+        """Give the files back; the keys may be used again."""
         self.mark = journal.mark
         """A few bytes that differ after every change, by any process. Take it before `keys`."""
 

@@ -177,6 +177,10 @@ class Vault:
                     said.append(f"The data key {entry.key_id.hex()} is damaged: its owner cannot be read.")
             return said
 
+    def close(self) -> None:
+        """Give the files back; the vault may be used again."""
+        self._journal.close()
+
     # Inside
 
     def _refresh(self) -> None:
