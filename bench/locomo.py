@@ -105,7 +105,7 @@ def report(asked: Sequence[Asked]) -> dict[str, Any]:
 
 def ask(path: Path, mode: str, folder: Path) -> list[Asked]:
     """Ingests one conversation into a new memory and asks its questions."""
-    from carma.memory import Memory
+    from carma.memory.memory import Memory
 
     questions = [one for one in json.loads(path.read_text(encoding="utf-8"))["qa"] if evidence_of(one)]
     asked = []

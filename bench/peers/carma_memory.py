@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from bench.peers.peer import Peer, Row, Vectors
+from carma import AsyncMemory, Memory
 from carma.config import Settings
 from carma.errors import FragmentNotFound
-from carma.memory import AsyncMemory, Memory
 
 
 class CarmaPeer(Peer):

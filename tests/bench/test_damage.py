@@ -19,7 +19,7 @@ from bench.damage.verdicts import judge
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carma.memory import Memory
+from carma.memory.memory import Memory
 
 A, B, C = "a" * 32, "b" * 32, "c" * 32
 TRUTH = {A: "first", B: "second", C: "third"}

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from carma.memory import AsyncMemory, Memory
+from carma import AsyncMemory, Memory
 from carma.testing.embedder import HashEmbedder
 
 __all__ = ["Loop", "Spoken", "open_async", "open_local"]

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from carma.memory import Memory
+from carma.memory.memory import Memory
 from carma.ports.disk import LocalDisk
 from carma.reports import Finding, FindingKind
 from carma.store.manifest import Listed, Manifest

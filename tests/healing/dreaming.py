@@ -9,7 +9,7 @@ from pathlib import Path
 from random import Random
 
 from carma.config import Settings
-from carma.memory import Memory
+from carma.memory.memory import Memory
 from carma.ports.disk import LocalDisk
 from carma.store.manifest import Manifest
 from carma.store.parity import Spreads

@@ -13,7 +13,7 @@ from carma.config import Settings
 from carma.healing.beacon import Beacon
 from carma.healing.exact import Exact
 from carma.healing.pace import BACKGROUND, DEEP_EVERY_S, LIGHT_EVERY_S
-from carma.memory import Memory
+from carma.memory.memory import Memory
 from carma.ports.clock import SystemClock, SystemEntropy
 from carma.ports.disk import LocalDisk
 from carma.store.store import open_store
@@ -75,7 +75,7 @@ def test_a_memory_in_use_has_no_finding(tmp_path: Path) -> None:
 WRITER = """
 import sys
 from carma.config import Settings
-from carma.memory import Memory
+from carma.memory.memory import Memory
 from carma.testing import HashEmbedder
 memory = Memory.open(sys.argv[1], embedder=HashEmbedder(), settings=Settings(segment_bytes=8192))
 print("ready", flush=True)

@@ -14,7 +14,7 @@ from carma.config import Settings
 from carma.errors import InvalidInput, ReadOnlyMemory
 from carma.healing.ledger import Loss, known_blanks, note_blanks, note_healed, unnamed_writes
 from carma.healing.priority import priority
-from carma.memory import Memory
+from carma.memory.memory import Memory
 from carma.store.losses import Rebuilt, pack_rebuilt
 from carma.store.manifest import Listed
 from carma.store.record import RecordKind

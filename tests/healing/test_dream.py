@@ -22,7 +22,7 @@ from carma.errors import FragmentNotFound, InvalidInput, MemoryBusy, ReadOnlyMem
 from carma.healing.dreamlog import only_one
 from carma.healing.planning import Job, budget, in_order, planned
 from carma.healing.worker import DreamProcess
-from carma.memory import Memory
+from carma.memory.memory import Memory
 from carma.store.payload import pack_map
 from carma.store.record import RecordKind
 from carma.testing import (

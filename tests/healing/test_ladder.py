@@ -15,7 +15,7 @@ from carma.embed import Fingerprint
 from carma.errors import EmbedderError, ModelError
 from carma.healing.lost import standing
 from carma.healing.model import ModelRequest
-from carma.memory import Memory
+from carma.memory.memory import Memory
 from carma.models import Fragment, Source
 from carma.testing import HashEmbedder
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from carma.healing.model import OpenAICompatibleModel
-from carma.memory import Memory
+from carma.memory.memory import Memory
 from carma.models import Fragment
 
 from .dreaming import PATIENT, fill, lose_beyond_parity, lose_index, open_at

@@ -11,7 +11,7 @@ from random import Random
 import pytest
 
 from carma.healing.lost import standing
-from carma.memory import Memory
+from carma.memory.memory import Memory
 
 from .dreaming import PATIENT, lose, lose_index, open_at, segment_files, turn
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from carma.config import Settings
 from carma.errors import MemoryBusy
 from carma.healing.sleeper import Rhythm, Sleeper, State, period_s, wait_s
-from carma.memory import Memory
+from carma.memory.memory import Memory
 from carma.memory.sleep import Sleep
 from carma.testing import HashEmbedder, SimulatedClock, SimulatedDisk
 

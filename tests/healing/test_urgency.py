@@ -12,7 +12,7 @@ import pytest
 from carma.embed import MiniLM
 from carma.healing.felt import MOST_READS, Felt
 from carma.healing.worker import reads_from
-from carma.memory import Memory
+from carma.memory.memory import Memory
 
 from .damaging import flip
 from .dreaming import PATIENT, SETTINGS, fill, lose_beyond_parity, open_at

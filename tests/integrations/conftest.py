@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from carma.memory import Memory
+from carma.memory.memory import Memory
 from carma.testing.embedder import HashEmbedder
 
 HERE = Path(__file__).parent

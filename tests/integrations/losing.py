@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from carma.config import Settings
-from carma.memory import Memory
+from carma.memory.memory import Memory
 from carma.testing.embedder import HashEmbedder
 
 NO_COPIES = Settings(short_copies=False)

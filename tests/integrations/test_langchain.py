@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from langchain_tests.integration_tests import VectorStoreIntegrationTests
 
+from carma import AsyncMemory, Memory
 from carma.errors import EmbedderMismatch, InvalidInput
 from carma.integrations.langchain import CarmaVectorStore, embedder_of
-from carma.memory import AsyncMemory, Memory
 from carma.testing.embedder import HashEmbedder
 
 from .losing import lose_all, opened

@@ -15,10 +15,10 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.store.base import BaseStore, GetOp, InvalidNamespaceError, ListNamespacesOp, PutOp, SearchOp
 from langgraph.store.memory import InMemoryStore
 
+from carma import AsyncMemory, Memory
 from carma.errors import InvalidInput, TooLarge
 from carma.integrations.langgraph import CarmaStore
 from carma.integrations.langgraph_items import passes
-from carma.memory import AsyncMemory, Memory
 from carma.testing import SimulatedClock
 from carma.testing.embedder import HashEmbedder
 

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from carma import memory as carma_memory
 from carma.errors import InvalidInput, VersionConflict
 from carma.integrations.mem0 import AsyncMemory, Memory
 from carma.integrations.mem0_items import InvalidCall
+from carma.memory import memory as carma_memory
 
 from .losing import lose_all, opened
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from carma import AsyncMemory, Memory
 from carma.integrations.mcp import Caller, mcp_server
-from carma.memory import AsyncMemory, Memory
 from carma.testing.embedder import HashEmbedder
 from mcp import Client
 from tests.integrations.losing import lose_all, opened

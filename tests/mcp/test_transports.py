@@ -18,7 +18,7 @@ from mcp.client.streamable_http import streamable_http_client
 from typer.testing import CliRunner
 
 from carma.cli.app import app
-from carma.memory import Memory
+from carma.memory.memory import Memory
 from carma.testing.embedder import HashEmbedder
 from mcp import Client, StdioServerParameters
 from tests.serve.running import Running, running

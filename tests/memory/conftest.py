@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from carma.config import Settings
-from carma.memory import Memory
+from carma.memory.memory import Memory
 from carma.testing.embedder import HashEmbedder
 
 Open = Callable[..., Memory]

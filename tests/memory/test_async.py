@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from carma import AsyncMemory, Memory
 from carma.errors import FragmentNotFound
-from carma.memory import AsyncMemory, Memory
 from carma.testing.embedder import HashEmbedder
 
 VERBS = {name for name, value in inspect.getmembers(Memory, inspect.isfunction) if not name.startswith("_")}

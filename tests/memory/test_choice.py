@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from carma.errors import InvalidInput
-from carma.memory import Memory
+from carma.memory.memory import Memory
 from carma.models import Act, Fragment
 from carma.testing.embedder import HashEmbedder
 from tests.conformance.test_healing import guessable, lose_words_and_most_segments

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from carma.memory import Memory
 from carma.memory.decoded import Decoded
+from carma.memory.memory import Memory
 from carma.ports.disk import Disk, LocalDisk, write_whole
 from carma.store.record import HEADER_BYTES, NO_ID, RecordKind, encode_header
 from carma.store.scan import Intact, record_at

@@ -15,7 +15,7 @@ import pytest
 from carma.config import Settings
 from carma.embed import Fingerprint
 from carma.errors import EmbedderError, EmbedderMismatch, InvalidFilter, InvalidInput
-from carma.memory import Memory
+from carma.memory.memory import Memory
 from carma.testing.embedder import HashEmbedder
 from tests.memory.conftest import Open
 

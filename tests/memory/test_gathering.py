@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from carma.config import Settings
 from carma.errors import TooLarge
-from carma.memory import Memory
 from carma.memory.gathering import weight
+from carma.memory.memory import Memory
 from carma.models import Blank, Fragment, Hit, HitParts, Repair, SearchResult, Source
 from carma.serve.shapes import encode, encode_found
 from carma.testing import HashEmbedder, SimulatedDisk

@@ -12,7 +12,7 @@ import pytest
 
 from carma.config import Settings
 from carma.errors import ArchiveDamaged, InvalidInput, MemoryExists, MemoryNotFound, ReadOnlyMemory
-from carma.memory import Memory
+from carma.memory.memory import Memory
 from tests.memory.conftest import Open
 
 

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from carma.errors import FragmentNotFound, InvalidInput, TooLarge, VersionConflict
-from carma.memory import Memory
+from carma.memory.memory import Memory
 
 
 def test_what_was_added_is_read_back_with_everything_it_was_given(memory: Memory) -> None:

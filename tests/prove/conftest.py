@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from carma.config import Settings
-from carma.memory import Memory
+from carma.memory.memory import Memory
 from carma.prove.corpus import places
 from carma.prove.damage import Place
 from carma.testing import HashEmbedder

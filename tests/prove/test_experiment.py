@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from carma.cli.prove import prove as command
 from carma.errors import InvalidInput
-from carma.memory import Memory
+from carma.memory.memory import Memory
 from carma.prove.corpus import build
 from carma.prove.experiment import Plan, conduct, settings_for
 from carma.prove.figures import figures

@@ -11,7 +11,7 @@ from carma.access.journal import Journal
 from carma.access.vault.kek import KeyEncryptionKey
 from carma.access.vault.vault import Vault
 from carma.config import Settings
-from carma.memory import Memory
+from carma.memory.memory import Memory
 from carma.ports.disk import LocalDisk
 from carma.testing import HashEmbedder, StandInCipher
 

@@ -26,7 +26,7 @@ from carma.client.transport import Collected, lost, options_of, request_of
 
 if TYPE_CHECKING:
     from carma.ingest import IngestOptions, IngestReport, Progress
-    from carma.memory import SearchBatch
+    from carma.memory.batch import SearchBatch
     from carma.models import Fragment, SearchResult
 
 __all__ = ["AsyncClient"]

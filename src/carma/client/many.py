@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from carma.memory import SearchBatch
+    from carma.memory.batch import SearchBatch
 
 __all__ = ["batch_of", "each_later", "each_now", "searches"]
 
@@ -73,7 +73,7 @@ def batch_of(results: Sequence[SearchResult], limit: int) -> SearchBatch:
     """Results as `Memory.search_many` gives them; what was found is here already."""
     import numpy as np
 
-    from carma.memory import SearchBatch
+    from carma.memory.batch import SearchBatch
 
     hits = [hit for result in results for hit in result.hits]
     rows = np.full((len(results), limit), -1, np.int64)

@@ -19,8 +19,6 @@ from typing import Final
 
 from blake3 import blake3
 
-from carma.ingest.document import Document
-from carma.ingest.parse import parse
 from carma.models import Source
 from carma.store.sealing import Digest, plain_digest
 
@@ -153,6 +151,8 @@ class Sources:
 
 def _texts(name: str, raw: bytes, paragraph_chars: int, digest_of: Digest) -> dict[bytes, str]:
     """The texts that an ingest would make of a file, by digest."""
+    from carma.ingest.parse import parse  # Heavy: it brings the parsers along.
+
     try:
         parsed = parse(name, raw, paragraph_chars=paragraph_chars)
     except Exception:  # Whatever a parser makes of a damaged file, here it only means: not found.
@@ -226,5 +226,7 @@ def _text_of(data: bytes, digest: bytes, has: Has) -> str | None:
             return data.decode("utf-8")
         except UnicodeDecodeError:
             return None
+    from carma.ingest.document import Document
+
     text = Document.decode(data).text
     return text if has(text.encode("utf-8"), digest) else None

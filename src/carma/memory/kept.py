@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from blake3 import blake3
 from numpy.typing import NDArray
 
 from carma.embed import Fingerprint
-from carma.search.vectorindex import VectorIndex
 from carma.store.encrypting import refuse_if_encrypted
 from carma.store.store import Store
 from carma.store.vectors import Block, VectorsFile
+
+if TYPE_CHECKING:
+    from carma.search.vectorindex import VectorIndex
 
 __all__ = ["KeptVectors", "tag_of"]
 
@@ -37,6 +39,7 @@ class KeptVectors:
 
     def __init__(self, store: Store, fingerprint: Fingerprint) -> None:
         self.tag = tag_of(fingerprint)
+        self._dimension, self._exact_below = fingerprint.dimension, store.settings.exact_below
         self._disk = store.disk
         folder = f"{store.folder}/index"
         self._index_path = f"{folder}/vectors-{self.tag.hex()}.faiss"
@@ -52,6 +55,12 @@ class KeptVectors:
     def damaged_blocks(self) -> int:
         """Blocks of the vectors file that were skipped because they are not intact."""
         return self._file.damaged_blocks
+
+    def empty_index(self) -> VectorIndex:
+        """A new one for vectors of this embedder."""
+        from carma.search.vectorindex import VectorIndex  # Heavy: it brings FAISS along.
+
+        return VectorIndex(self._dimension, exact_below=self._exact_below)
 
     def load(self, index: VectorIndex, rows_of: RowsOf) -> None:
         """Fill an empty index: from the saved one what it covers, from the vectors file the rest."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,6 @@ from carma.memory.kept import KeptVectors
 from carma.memory.live import LIVE_ROWS, row_of
 from carma.search.columns import Columns
 from carma.search.columns import Entry as Row
-from carma.search.vectorindex import VectorIndex
 from carma.store.entry import Entry
 from carma.store.identity import Identity
 from carma.store.losses import unpack_rebuilt
@@ -29,10 +28,13 @@ from carma.store.payload import unpack_map
 from carma.store.record import RecordDamaged, RecordKind
 from carma.store.store import Store
 
+if TYPE_CHECKING:
+    from carma.search.vectorindex import VectorIndex
+
 __all__ = ["Meaning"]
 
 Floats = NDArray[np.float32]
-View = tuple[Columns, VectorIndex | None]
+View = tuple[Columns, "VectorIndex | None"]
 
 
 class Meaning:
@@ -104,7 +106,7 @@ class Meaning:
         self._digests = bytearray(b"".join(row[12] for row in rows))
         self._waiting, self._unwritten = {}, []
         self._loaded_seq = rows[-1][0] if rows else 0
-        index = self._index = self._new_index()
+        index = self._index = None if self._kept is None else self._kept.empty_index()
         if index is not None:
             assert self._kept is not None
             self._kept.load(index, self._rows_of)
@@ -123,11 +125,6 @@ class Meaning:
             self._loaded, self._backlog, self._waiting, self._unwritten = False, [], {}, []
             self._stood_in.clear()
             self.changed.notify_all()
-
-    def _new_index(self) -> VectorIndex | None:
-        if self.fingerprint is None:
-            return None
-        return VectorIndex(self.fingerprint.dimension, exact_below=self.store.settings.exact_below)
 
     def _rows_of(self, seqs: NDArray[Any], digests: NDArray[np.uint8]) -> NDArray[np.int64]:
         """The row of each write that is alive and whose text has the digest, else -1. digests: shape (n,

@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from carma.embed import Embedder
-from carma.ingest import IngestOptions, IngestReport, Progress
-from carma.memory import exporting, importing, snapshot
 from carma.memory.base import Base
 from carma.memory.browse import Scope
-from carma.memory.intake import ingest
 
 if TYPE_CHECKING:
     from carma.access.vault.recipients import Identity, Recipient
+    from carma.ingest import IngestOptions, IngestReport, Progress
 
 __all__ = ["MoveVerbs"]
 
@@ -41,6 +39,8 @@ class MoveVerbs(Base):
         Raises InvalidInput (nothing there, or unreadable), ReadOnlyMemory, MemoryBusy, StorageError. A file
         that cannot be taken is a problem in the report and stops nothing.
         """
+        from carma.memory.intake import ingest  # Heavy: it brings the parsers along.
+
         self._ready()
         scope = Scope(user, agent, session)
         with self._actor.long():
@@ -60,8 +60,10 @@ class MoveVerbs(Base):
         key inside; JSON Lines hold the texts.
         Returns counts. Raises MemoryExists, InvalidInput, StorageError.
         """
+        from carma.memory.exporting import export  # Heavy: it brings HPKE along.
+
         self._ready()
-        return exporting.export(self._parts, str(target), format, history, to)
+        return export(self._parts, str(target), format, history, to)
 
     def import_(self, source: str | Path, *, identity: Identity | None = None) -> dict[str, Any]:
         """Take in what `export` wrote, of either format; what is here already stays. Returns counts.
@@ -69,14 +71,18 @@ class MoveVerbs(Base):
         identity: opens what was sealed for its recipient; a damaged one is then refused as a whole.
         Raises ArchiveDamaged (SealedDamaged, SealedTruncated), IdentityWrong, FormatTooNew, StorageError.
         """
+        from carma.memory.importing import import_
+
         self._ready()
         with self._actor.long():
-            return importing.import_(self._parts, str(source), identity)
+            return import_(self._parts, str(source), identity)
 
     def snapshot(self, target: str | Path) -> dict[str, int]:
         """Copy the memory, consistent, while reading and writing go on. Raises MemoryExists, StorageError."""
+        from carma.memory.snapshot import snapshot
+
         self._ready()
-        return snapshot.snapshot(self._store, str(target))
+        return snapshot(self._store, str(target))
 
     def reembed(
         self, embedder: Embedder | str, *, progress: Callable[[int, int], None] | None = None
