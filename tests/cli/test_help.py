@@ -51,6 +51,14 @@ def test_the_shell_completes(words: str, expected: str) -> None:
     assert expected in ran.out.split()
 
 
+@pytest.mark.parametrize(("words", "alike"), [(("lst",), "'list'"), (("keys", "lst"), "'list'")])
+def test_a_slip_is_told_what_is_alike(words: tuple[str, ...], alike: str) -> None:
+    """The program lays out only the verb that was asked for, and all of them where that is none."""
+    ran = spawn(words)
+    assert ran.code == 2
+    assert f"Did you mean {alike}?" in ran.err
+
+
 def test_completion_can_be_installed() -> None:
     """The script that a shell loads."""
     ran = spawn(("--show-completion", "bash"), _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1")

@@ -196,9 +196,21 @@ app.command("curl", rich_help_panel="Serve")(reachable(curl.curl, seals=False))
 _group("uml", uml.group, "Mathematics")
 
 
+def _keep_only(verb: str) -> None:
+    """Forget all other verbs, if it is one: to lay out the options of all takes longer than many a call."""
+    if verb in _GROUPS:
+        app.registered_commands = []
+        app.registered_groups = [each for each in app.registered_groups if each.name == verb]
+    elif any(each.name == verb for each in app.registered_commands):
+        app.registered_commands = [each for each in app.registered_commands if each.name == verb]
+        app.registered_groups = []
+
+
 def main() -> None:
     """Run the command line; the entry point of the program `carma`."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # Closed by whoever started us: `carma … >&-`.
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+    if "_CARMA_COMPLETE" not in os.environ:
+        _keep_only(next(iter(_verb_first(sys.argv[1:])), ""))
     app()
