@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from carma import AsyncMemory, Memory
-from carma.errors import FragmentNotFound
+from carma.errors import FragmentNotFound, MemoryClosed
 from carma.testing.embedder import HashEmbedder
 
 VERBS = {name for name, value in inspect.getmembers(Memory, inspect.isfunction) if not name.startswith("_")}
@@ -22,6 +22,20 @@ def test_every_verb_has_its_twin_with_the_same_arguments() -> None:
         assert inspect.signature(twin) == inspect.signature(getattr(Memory, name)), name
         assert twin.__doc__ == getattr(Memory, name).__doc__
     assert inspect.iscoroutinefunction(AsyncMemory.close) and inspect.iscoroutinefunction(AsyncMemory.add)
+
+
+def test_it_may_be_closed_again_and_says_that_it_is(tmp_path: Path) -> None:
+    """As `Memory` does: closing is idempotent, by two at once too, and a verb afterwards is a typed error."""
+
+    async def run() -> None:
+        memory = await AsyncMemory.open(tmp_path / "memory", embedder=HashEmbedder())
+        await memory.add_many(f"text {n}" for n in range(200))
+        await asyncio.gather(*(memory.close() for _ in range(8)))
+        await memory.close()
+        with pytest.raises(MemoryClosed):
+            await memory.count()
+
+    asyncio.run(run())
 
 
 def test_verbs_can_be_awaited_together(tmp_path: Path) -> None:

@@ -45,6 +45,7 @@ class AsyncMemory:
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="carma-async")
+        self._closed = False
 
     @classmethod
     async def open(cls, path: str | Path, **options: Any) -> Self:
@@ -76,13 +77,16 @@ class AsyncMemory:
         return self._memory.acting(act)
 
     async def _run(self, call: Callable[[], R]) -> R:
+        if self._closed:
+            return call()  # It raises at once what a closed memory raises; closing again does nothing.
         # The context goes along: who acts (`acting`) is a part of it.
         context = copy_context()
         return await asyncio.get_running_loop().run_in_executor(self._pool, context.run, call)
 
     async def close(self) -> None:
-        """As `Memory.close`."""
+        """As `Memory.close`; idempotent."""
         await self._run(self._memory.close)
+        self._closed = True
         self._pool.shutdown()
 
     async def __aenter__(self) -> Self:

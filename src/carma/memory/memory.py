@@ -12,6 +12,7 @@ They stand in three files by what they do; here is the life of a memory: open, f
 from __future__ import annotations
 
 import builtins
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -126,6 +127,7 @@ class Memory(ChoiceVerbs, ReadVerbs, MoveVerbs, DreamVerbs, ActVerbs):
     def __init__(self, parts: Parts) -> None:
         super().__init__(parts)
         self._sleep = Sleep(parts, self.dreamer)
+        self._closing = threading.RLock()
 
     @property
     def id(self) -> str:
@@ -175,15 +177,16 @@ class Memory(ChoiceVerbs, ReadVerbs, MoveVerbs, DreamVerbs, ActVerbs):
 
         progress: told (sketches made, of how many, what) before each; `Settings.condense_most_s` bounds them.
         """
-        if self._store.is_open:
-            self._sleep.close()
-            self.dreamer.stop()
-            self._upkeep.close()
-            self._keeper.close()
-            self._finder.close()
-            if not self._store.read_only:
-                self._upkeep.lie_down(*filter(None, [progress]))
-        self._store.close()
+        with self._closing:  # Whoever closes it too returns when it is closed.
+            if self._store.is_open:
+                self._sleep.close()
+                self.dreamer.stop()
+                self._upkeep.close()
+                self._keeper.close()
+                self._finder.close()
+                if not self._store.read_only:
+                    self._upkeep.lie_down(*filter(None, [progress]))
+            self._store.close()
 
     def __enter__(self) -> Self:
         return self
