@@ -30,7 +30,7 @@ PAGE = ROOT / "docs" / "PROOF.md"
 OUT = ROOT / "bench" / "out" / "promises.json"
 BEGIN, END = "<!-- promises: begin (written by python -m bench.promises) -->", "<!-- promises: end -->"
 SEEDS = 100_000
-_RUNS = re.compile(r"^(\d+) runs, (\d+) failed", re.MULTILINE)
+_RUNS = re.compile(r"(\d+) runs, (\d+) failed")
 _FAULTS = "tests/faults"
 
 
@@ -141,9 +141,15 @@ def simulated(first: int, seeds: int) -> dict[str, Any]:
     """What the simulation found."""
     command = [sys.executable, "-m", "tests.simulation", "--first", str(first), "--seeds", str(seeds)]
     began = time.monotonic()
-    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
+    runs = failed = 0
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if counts := _RUNS.match(line):
+                runs, failed = map(int, counts.groups())
+            else:
+                print(line, end="", flush=True)  # A promise that was broken, and its seed.
     took = time.monotonic() - began
-    runs, failed = map(int, _RUNS.findall(done.stdout)[-1])
     return {"cases": runs, "tests": 0, "failed": failed, "skipped": 0, "minutes": took / 60}
 
 

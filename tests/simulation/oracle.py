@@ -76,9 +76,10 @@ class Oracle:
             gone = f"the writes {silent} and the fragments {sorted(self._forgotten)}"
             raise Broken(f"{unnamed} gaps are counted, but {gone} are gone without a name")
 
-    def acknowledged(self, id: str, version: int) -> None:
+    def acknowledged(self, id: str, version: int, seq: int) -> None:
         """The memory has said so since it was opened."""
         self._seen[id] = version
+        self._silent.discard(seq)  # Where all that named a number is gone, a new write may get it.
 
     # One fragment
 

@@ -34,6 +34,12 @@ def test_the_promises_hold_in_many_more_runs(shard: int, atlas: AtlasName) -> No
         run(seed, atlas)
 
 
+@pytest.mark.parametrize("seed", [5955, 6126])
+def test_what_many_more_runs_found_stays_mended(seed: int) -> None:
+    """Lives beyond the budget that broke a promise once."""
+    run(seed, "beyond")
+
+
 @pytest.mark.parametrize("atlas", ["in", "beyond"])
 def test_one_seed_replays_one_run(atlas: AtlasName) -> None:
     """Every call of the disk and every answer is the same again, in another process with other hashes too."""

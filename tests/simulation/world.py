@@ -216,7 +216,7 @@ class World:
         if state not in self.told.possible(id) and self.atlas.bounded:
             raise Broken(f"the answer was {state}, not one of {self.told.possible(id)}")
         self.told.acknowledge(id, state, answer.seq)
-        self._oracle.acknowledged(id, state.version)
+        self._oracle.acknowledged(id, state.version, answer.seq)
 
     def _delete(self, purge: bool = False) -> None:
         id = self._some()

@@ -77,8 +77,9 @@ class LogLook:
             used = bool(expected) or (number == here and offset > 0)
             seen.findings += self._one_copy(number, copy, copies[copy], intact, used, hit)
         seen.damaged += len(hit)
-        there = {run.header.offset for run in intact}
-        lost = {at: each for at, each in expected.items() if at not in there and at < limit}
+        # What the registry knows was acknowledged, also where damage stopped those who followed the log.
+        there = {run.header.offset for run in runs if isinstance(run, Intact)}
+        lost = {at: each for at, each in expected.items() if at not in there and number <= here}
         strangers = [run for run in intact if _is_version(run) and run.header.offset not in expected]
         if strangers and number < here and self._elsewhere(strangers[0].header):
             seen.findings.append(_duplicate(relative(self._store, number), strangers))
